@@ -1,0 +1,68 @@
+//! What wakes a parked shard: the eventfd it sleeps on. Under loom, a flag.
+
+#[cfg(not(loom))]
+pub(super) use descriptor::Bell;
+#[cfg(loom)]
+pub(super) use flag::Bell;
+
+#[cfg(not(loom))]
+mod descriptor {
+    use std::fs::File;
+    use std::io::{self, Write};
+    use std::os::fd::{BorrowedFd, RawFd};
+    use std::sync::OnceLock;
+
+    /// A duplicate of the shard's eventfd, so that a shard that goes away never leaves its peers
+    /// writing to a number that means something else by now.
+    pub(in super::super) struct Bell(OnceLock<File>);
+
+    impl Bell {
+        pub(in super::super) fn new() -> Self {
+            Self(OnceLock::new())
+        }
+
+        pub(in super::super) fn attach(&self, eventfd: RawFd) -> io::Result<()> {
+            if eventfd < 0 {
+                return Err(io::Error::from_raw_os_error(libc::EBADF));
+            }
+            // SAFETY: the borrow ends within this function and serves only to duplicate the
+            // descriptor, which fails cleanly if it is not open; -1 is ruled out above.
+            let borrowed = unsafe { BorrowedFd::borrow_raw(eventfd) };
+            let owned = borrowed.try_clone_to_owned()?;
+            // A second attachment would leave peers that read the first one ringing it: refuse.
+            self.0
+                .set(File::from(owned))
+                .map_err(|_| io::ErrorKind::AlreadyExists.into())
+        }
+
+        /// One system call. Returns whether the bell rang: not before it is attached.
+        pub(in super::super) fn ring(&self) -> bool {
+            // An eventfd refuses a one only when its counter is full, and then it is readable.
+            self.0
+                .get()
+                .is_some_and(|mut eventfd| eventfd.write(&1u64.to_ne_bytes()).is_ok())
+        }
+    }
+}
+
+#[cfg(loom)]
+mod flag {
+    use loom::sync::atomic::{AtomicBool, Ordering};
+
+    pub(in super::super) struct Bell(AtomicBool);
+
+    impl Bell {
+        pub(in super::super) fn new() -> Self {
+            Self(AtomicBool::new(false))
+        }
+
+        pub(in super::super) fn ring(&self) -> bool {
+            self.0.store(true, Ordering::Release);
+            true
+        }
+
+        pub(in super::super) fn has_rung(&self) -> bool {
+            self.0.load(Ordering::Acquire)
+        }
+    }
+}
