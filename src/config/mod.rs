@@ -1,0 +1,28 @@
+//! Options: where they come from, what they may be, what they are when nobody says anything.
+//!
+//! Two sources give values, in nats-server's order: the configuration file, then the command
+//! line, which overrides it. [`parse_command_line`] walks both and answers with an
+//! [`Invocation`]: run with these [`Options`], or print this and leave.
+//!
+//! What this module is not: it opens no socket, starts no thread and keeps no state. It reads the
+//! files it is told to read, once, at start.
+//!
+//! Invariants:
+//! - an option of nats-server whose feature is not built stops the start with one line that names
+//!   it; it is never taken and ignored (`--store_dir` is the one exception, see [`Options`]);
+//! - texts and exit statuses are nats-server's own wherever it has one;
+//! - [`Options::default`] is what nats-server runs with when it is given nothing.
+
+mod cli;
+mod flags;
+mod go_number;
+mod invocation;
+mod options;
+mod usage;
+mod validate;
+
+pub use cli::parse_command_line;
+pub use invocation::{Exit, Invocation};
+pub use options::{Options, MAX_SUB_TOKENS_CEILING, PORT_ANY, PORT_DEFAULT};
+pub use usage::{help_text, version_text, COMPATIBLE_VERSION, MIDGE_VERSION};
+pub use validate::OptionsError;

@@ -1,0 +1,170 @@
+//! Start-up validation: what must hold between options, whichever source they came from.
+
+use std::time::Duration;
+
+use super::Options;
+use crate::config::PORT_ANY;
+
+/// Why a set of options cannot be served. Texts are nats-server's where it has one.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum OptionsError {
+    /// One message could not even wait for its receiver.
+    #[error("max_payload ({max_payload}) cannot be higher than max_pending ({max_pending})")]
+    PayloadAbovePending {
+        /// As configured, bytes.
+        max_payload: usize,
+        /// As configured, bytes.
+        max_pending: usize,
+    },
+    /// The grace period would not end before lame duck mode does.
+    #[error(
+        "lame duck grace period ({}) should be strictly lower than lame duck duration ({})",
+        go_duration(*grace), go_duration(*duration)
+    )]
+    LameDuckGraceTooLong {
+        /// As configured.
+        grace: Duration,
+        /// As configured.
+        duration: Duration,
+    },
+    /// INFO and monitoring take the name as one word.
+    #[error("server name cannot contain spaces")]
+    ServerNameHasBlanks,
+    /// `no_auth_user` names nobody.
+    #[error("no_auth_user: \"{0}\" present, but users/nkeys are not defined")]
+    NoAuthUserWithoutUsers(String),
+    /// Not a TCP port.
+    #[error("invalid port {0}")]
+    Port(i32),
+    /// There is no shard to serve with.
+    #[error("shards must be at least 1")]
+    NoShards,
+}
+
+impl Options {
+    /// Checks what no single option can know. Asked once at start, after the last source.
+    pub fn validate(&self) -> Result<(), OptionsError> {
+        if self.max_payload > self.max_pending {
+            return Err(OptionsError::PayloadAbovePending {
+                max_payload: self.max_payload,
+                max_pending: self.max_pending,
+            });
+        }
+        if self.lame_duck_grace_period >= self.lame_duck_duration {
+            return Err(OptionsError::LameDuckGraceTooLong {
+                grace: self.lame_duck_grace_period,
+                duration: self.lame_duck_duration,
+            });
+        }
+        if self.server_name.as_ref().is_some_and(|name| name.contains(' ')) {
+            return Err(OptionsError::ServerNameHasBlanks);
+        }
+        if let Some(name) = &self.no_auth_user {
+            return Err(OptionsError::NoAuthUserWithoutUsers(name.clone()));
+        }
+        if self.port != PORT_ANY && u16::try_from(self.port).map_or(true, |port| port == 0) {
+            return Err(OptionsError::Port(self.port));
+        }
+        if self.shards == Some(0) {
+            return Err(OptionsError::NoShards);
+        }
+        Ok(())
+    }
+}
+
+/// A duration as Go prints it: `1m30s`, `250ms`, `0s`.
+pub(super) fn go_duration(duration: Duration) -> String {
+    let nanos = duration.as_nanos();
+    let (unit, per_unit) = match nanos {
+        0 => return String::from("0s"),
+        1..=999 => ("ns", 1),
+        1_000..=999_999 => ("µs", 1_000),
+        1_000_000..=999_999_999 => ("ms", 1_000_000),
+        _ => return go_long_duration(duration),
+    };
+    format!("{}{unit}", with_fraction(nanos, per_unit))
+}
+
+fn go_long_duration(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    let (hours, minutes) = (seconds / 3600, seconds / 60 % 60);
+    let below_minute =
+        u128::from(seconds % 60) * 1_000_000_000 + u128::from(duration.subsec_nanos());
+    let last = format!("{}s", with_fraction(below_minute, 1_000_000_000));
+    match (hours, minutes) {
+        (0, 0) => last,
+        (0, _) => format!("{minutes}m{last}"),
+        _ => format!("{hours}h{minutes}m{last}"),
+    }
+}
+
+fn with_fraction(value: u128, per_unit: u128) -> String {
+    let fraction = value % per_unit;
+    if fraction == 0 {
+        return (value / per_unit).to_string();
+    }
+    let width = per_unit.ilog10() as usize;
+    let digits = format!("{fraction:0width$}");
+    format!("{}.{}", value / per_unit, digits.trim_end_matches('0'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn defaults_are_valid() {
+        assert_eq!(Options::default().validate(), Ok(()));
+    }
+
+    #[test]
+    fn payload_must_fit_into_pending() {
+        let options = Options { max_payload: 2, max_pending: 1, ..Options::default() };
+        assert_eq!(
+            options.validate().map_err(|error| error.to_string()),
+            Err(String::from("max_payload (2) cannot be higher than max_pending (1)"))
+        );
+    }
+
+    #[test]
+    fn grace_period_must_end_first() {
+        let options = Options {
+            lame_duck_duration: Duration::from_secs(30),
+            lame_duck_grace_period: Duration::from_secs(90),
+            ..Options::default()
+        };
+        assert_eq!(
+            options.validate().map_err(|error| error.to_string()),
+            Err(String::from(
+                "lame duck grace period (1m30s) should be strictly lower than lame duck duration (30s)"
+            ))
+        );
+    }
+
+    #[test]
+    fn ports_are_tcp_ports_or_any() {
+        for (port, fine) in
+            [(-1, true), (1, true), (65_535, true), (0, false), (65_536, false), (-2, false)]
+        {
+            let options = Options { port, ..Options::default() };
+            assert_eq!(options.validate().is_ok(), fine, "{port}");
+        }
+    }
+
+    #[test]
+    fn durations_print_as_go_prints_them() {
+        for (nanos, text) in [
+            (0, "0s"),
+            (1, "1ns"),
+            (1_500, "1.5µs"),
+            (250_000_000, "250ms"),
+            (2_000_000_000, "2s"),
+            (90_000_000_000, "1m30s"),
+            (120_000_000_000, "2m0s"),
+            (3_600_000_000_000, "1h0m0s"),
+            (1_500_000_000, "1.5s"),
+        ] {
+            assert_eq!(go_duration(Duration::from_nanos(nanos)), text);
+        }
+    }
+}

@@ -1,0 +1,19 @@
+//! What the machine grants this process: cores, processor time, open files, clocks, signals.
+//!
+//! Readers here are thin: they fetch a text or a number from the kernel and hand it to a pure
+//! function that has the tests. Nothing is cached and nothing is changed, except by
+//! [`raise_file_limit`] and [`send_signal`], which do what they say.
+//!
+//! `unsafe` stands in `system_calls.rs` only, one C library call a block.
+
+mod cgroup;
+mod clock;
+mod cores;
+mod error_text;
+mod system_calls;
+
+pub use cgroup::cpu_quota;
+pub use clock::{local_utc_offset_s, monotonic_ns, wall_clock_since_epoch};
+pub use cores::{available_cpus, default_shards};
+pub use error_text::go_error_text;
+pub use system_calls::{raise_file_limit, send_signal, FileLimit};
