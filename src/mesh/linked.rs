@@ -53,7 +53,7 @@ struct Chain<T, const LANE: usize> {
 
 struct Block<T> {
     slots: [Slot<T>; BLOCK_ITEMS],
-    next: AtomicPtr<Block<T>>,
+    next: AtomicPtr<Self>,
 }
 
 // SAFETY: the raw pointer is one of the chain's blocks, which live until both ends are gone; a

@@ -1,0 +1,221 @@
+//! Bytes on their way to one socket.
+
+use std::collections::VecDeque;
+use std::os::fd::RawFd;
+use std::ptr;
+
+use bytes::Bytes;
+use io_uring::{opcode, squeue, types};
+
+/// A piece of what is sent.
+#[derive(Debug)]
+pub enum Segment {
+    /// A buffer of this connection, returned by [`Flight::drain_buffers`].
+    Owned(Vec<u8>),
+    /// A payload that several connections share.
+    Shared(Bytes),
+}
+
+impl Segment {
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Owned(buffer) => buffer,
+            Self::Shared(bytes) => bytes,
+        }
+    }
+}
+
+/// What one send carries: segments in order, and how much of them is already sent.
+///
+/// Fill it, hand it to [`Ring::send`](super::Ring::send), get it back with the completion,
+/// [`advance`](Self::advance) by what was sent, and send it again until
+/// [`is_done`](Self::is_done). Then drain its buffers and fill it anew: a flight that is reused
+/// allocates nothing.
+pub struct Flight {
+    /// Not empty and not yet sent as a whole.
+    segments: VecDeque<Segment>,
+    /// Segments that are sent and wait to be drained.
+    spent: Vec<Segment>,
+    /// Bytes of the first segment that are sent. `sent < segments[0].len()`, or 0 if there is none.
+    sent: usize,
+    /// Bytes not yet sent, over all segments.
+    remaining: usize,
+    /// What the kernel reads while a `sendmsg` is in flight.
+    vectors: Vec<libc::iovec>,
+    header: libc::msghdr,
+}
+
+/// The kernel refuses more vectors in one call.
+const VECTORS_MAX: usize = 1024;
+
+/// The kernel sends no more than about 2 GiB in one call.
+const SEND_BYTES_MAX: u32 = 1 << 30;
+
+impl Flight {
+    /// An empty flight.
+    pub fn new() -> Self {
+        Self {
+            segments: VecDeque::new(),
+            spent: Vec::new(),
+            sent: 0,
+            remaining: 0,
+            vectors: Vec::new(),
+            // SAFETY: `msghdr` is plain old data of integers and pointers; all zero is an empty
+            // message without address and control data.
+            header: unsafe { std::mem::zeroed() },
+        }
+    }
+
+    /// Appends a segment.
+    pub fn push(&mut self, segment: Segment) {
+        let bytes = segment.bytes().len();
+        if bytes == 0 {
+            self.spent.push(segment);
+            return;
+        }
+        self.remaining += bytes;
+        self.segments.push_back(segment);
+    }
+
+    /// Notes that `sent` further bytes have been sent, at most [`bytes`](Self::bytes).
+    pub fn advance(&mut self, sent: usize) {
+        assert!(
+            sent <= self.remaining,
+            "no more is sent than was to be sent"
+        );
+        self.remaining -= sent;
+        self.sent += sent;
+        while let Some(segment) = self.segments.pop_front() {
+            let bytes = segment.bytes().len();
+            if self.sent < bytes {
+                self.segments.push_front(segment);
+                break;
+            }
+            self.sent -= bytes;
+            self.spent.push(segment);
+        }
+    }
+
+    /// Empties the flight, sent or not, and hands its own buffers, cleared, to `reuse`.
+    pub fn drain_buffers(&mut self, mut reuse: impl FnMut(Vec<u8>)) {
+        for segment in self.spent.drain(..).chain(self.segments.drain(..)) {
+            if let Segment::Owned(mut buffer) = segment {
+                buffer.clear();
+                reuse(buffer);
+            }
+        }
+        self.sent = 0;
+        self.remaining = 0;
+    }
+
+    /// Bytes not yet sent.
+    pub fn bytes(&self) -> usize {
+        self.remaining
+    }
+
+    /// Segments not yet sent as a whole.
+    pub fn segments(&self) -> usize {
+        self.segments.len()
+    }
+
+    /// Whether everything is sent.
+    pub fn is_done(&self) -> bool {
+        self.remaining == 0
+    }
+
+    /// The operation that sends what remains. It points into the flight, which must neither move
+    /// nor change until the operation completes. Not for a flight that is done.
+    pub(super) fn entry(&mut self, fd: RawFd) -> squeue::Entry {
+        assert!(
+            !self.is_done(),
+            "an empty send would look like a closed connection"
+        );
+        if let [only] = self.segments.make_contiguous() {
+            let rest = &only.bytes()[self.sent..];
+            let bytes = u32::try_from(rest.len()).map_or(SEND_BYTES_MAX, |b| b.min(SEND_BYTES_MAX));
+            return opcode::Send::new(types::Fd(fd), rest.as_ptr(), bytes)
+                .flags(libc::MSG_NOSIGNAL)
+                .build();
+        }
+        self.vectors.clear();
+        let mut skip = self.sent;
+        for segment in self.segments.iter().take(VECTORS_MAX) {
+            let rest = &segment.bytes()[skip..];
+            skip = 0;
+            // The kernel only reads through it.
+            let base = rest.as_ptr().cast_mut().cast();
+            self.vectors.push(libc::iovec {
+                iov_base: base,
+                iov_len: rest.len(),
+            });
+        }
+        self.header.msg_iov = self.vectors.as_mut_ptr();
+        self.header.msg_iovlen = self.vectors.len();
+        opcode::SendMsg::new(types::Fd(fd), ptr::from_ref(&self.header))
+            .flags(libc::MSG_NOSIGNAL.cast_unsigned())
+            .build()
+    }
+}
+
+impl Default for Flight {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl std::fmt::Debug for Flight {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("Flight")
+            .field("segments", &self.segments.len())
+            .field("bytes", &self.remaining)
+            .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn flight() -> Flight {
+        let mut flight = Flight::new();
+        flight.push(Segment::Owned(b"abc".to_vec()));
+        flight.push(Segment::Owned(Vec::with_capacity(7)));
+        flight.push(Segment::Shared(Bytes::from_static(b"defgh")));
+        flight.push(Segment::Owned(b"i".to_vec()));
+        flight
+    }
+
+    // Goal: any split of the bytes into partial sends ends at the same place.
+    #[test]
+    fn partial_sends_add_up_wherever_they_stop() {
+        for step in 1..=9 {
+            let mut flight = flight();
+            let mut left = 9;
+            while left > 0 {
+                assert_eq!((flight.bytes(), flight.is_done()), (left, false));
+                let sent = left.min(step);
+                flight.advance(sent);
+                left -= sent;
+            }
+            assert!(flight.is_done());
+            assert_eq!(flight.segments(), 0);
+        }
+    }
+
+    // Goal: buffers come back cleared, sent or not; shared payloads do not.
+    #[test]
+    fn drained_flight_returns_its_own_buffers_and_is_empty() {
+        let mut flight = flight();
+        flight.advance(4);
+        let mut buffers = Vec::new();
+        flight.drain_buffers(|buffer| buffers.push(buffer));
+        assert_eq!(buffers.len(), 3);
+        assert!(buffers
+            .iter()
+            .all(|buffer| buffer.is_empty() && buffer.capacity() > 0));
+        assert!(flight.is_done());
+        flight.push(Segment::Owned(b"again".to_vec()));
+        assert_eq!(flight.bytes(), 5);
+    }
+}
