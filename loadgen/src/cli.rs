@@ -1,0 +1,375 @@
+//! The command line: what to run, on what, and what to do with the figures.
+
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::assertion::{quantity, Assertion};
+use crate::compare::pairs::{Outcome, Plan, Side, Source};
+use crate::connection::Credentials;
+use crate::error::Error;
+use crate::output::text;
+use crate::recorder::Span;
+use crate::sys::affinity::{parse_list, CpuMask};
+use crate::sys::{clock, process};
+use crate::workload::pubsub::PubSub;
+use crate::workload::request::Request;
+use crate::workload::{RunOptions, Workload};
+
+/// Load for servers that speak the NATS protocol, with every message checked.
+#[derive(Parser)]
+#[command(version, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    #[command(flatten)]
+    servers: ServerArgs,
+    #[command(flatten)]
+    run: RunArgs,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Publishers and subscribers, as fast as possible or at a rate.
+    #[command(name = "pubsub")]
+    PubSub {
+        /// Publisher connections.
+        #[arg(long, default_value_t = 1)]
+        pubs: usize,
+        /// Subscriber connections (with --distinct: of each publisher).
+        #[arg(long, default_value_t = 1)]
+        subs: usize,
+        /// Payload bytes.
+        #[arg(long, default_value_t = 128)]
+        size: usize,
+        /// A subject for each publisher instead of one for all.
+        #[arg(long)]
+        distinct: bool,
+        /// The subscribers of a subject form a queue group.
+        #[arg(long)]
+        queue: bool,
+    },
+    /// Requests and replies.
+    Request {
+        /// Requester connections.
+        #[arg(long, default_value_t = 1)]
+        requesters: usize,
+        /// Responder connections; more than one form a queue group.
+        #[arg(long, default_value_t = 1)]
+        responders: usize,
+        /// Requests in flight of each requester [default: 1, with --rate 1024].
+        #[arg(long)]
+        in_flight: Option<usize>,
+        /// Payload bytes of request and reply.
+        #[arg(long, default_value_t = 128)]
+        size: usize,
+    },
+    /// One-way latency from publisher to subscriber at a rate [default rate: 50k].
+    Latency {
+        /// Publisher connections.
+        #[arg(long, default_value_t = 1)]
+        pubs: usize,
+        /// Subscriber connections.
+        #[arg(long, default_value_t = 1)]
+        subs: usize,
+        /// Payload bytes.
+        #[arg(long, default_value_t = 128)]
+        size: usize,
+    },
+}
+
+#[derive(Args)]
+#[command(next_help_heading = "Servers")]
+struct ServerArgs {
+    /// The server, if it runs already.
+    #[arg(long, global = true, default_value = "127.0.0.1:4222")]
+    server: String,
+    /// Its process, to read processor time and memory [default: who listens there].
+    #[arg(long, global = true)]
+    pid: Option<u32>,
+    /// Start the server for each run, as `midge -p {port} -a 127.0.0.1`.
+    #[arg(long, global = true, conflicts_with_all = ["server", "pid"])]
+    cmd: Option<String>,
+    /// A second server to compare with, in turn A B A B.
+    #[arg(long, global = true)]
+    vs: Option<String>,
+    /// The second server's process.
+    #[arg(long, global = true)]
+    vs_pid: Option<u32>,
+    /// Start the second server for each run.
+    #[arg(long, global = true, conflicts_with_all = ["vs", "vs_pid"])]
+    vs_cmd: Option<String>,
+    /// Name of the server in figures.
+    #[arg(long, global = true, default_value = "A")]
+    label: String,
+    /// Name of the second server.
+    #[arg(long, global = true, default_value = "B")]
+    vs_label: String,
+    /// Runs of each server [default: 1, or 5 when comparing].
+    #[arg(long, global = true)]
+    pairs: Option<usize>,
+    /// Processors for servers started by us, as `0` or `0,2-3`.
+    #[arg(long, global = true)]
+    server_cpus: Option<String>,
+    /// Processors for the generator.
+    #[arg(long, global = true)]
+    cpus: Option<String>,
+    /// User name.
+    #[arg(long, global = true)]
+    user: Option<String>,
+    /// Password.
+    #[arg(long, global = true)]
+    password: Option<String>,
+    /// Token.
+    #[arg(long, global = true)]
+    token: Option<String>,
+}
+
+#[derive(Args)]
+#[command(next_help_heading = "Run")]
+struct RunArgs {
+    /// Length of the measured span in seconds.
+    #[arg(long, global = true)]
+    seconds: Option<f64>,
+    /// Measure this many messages instead.
+    #[arg(long, global = true, value_parser = quantity, conflicts_with = "seconds")]
+    count: Option<f64>,
+    /// Length of the warm-up in seconds.
+    #[arg(long, global = true, default_value_t = 0.5)]
+    warmup: f64,
+    /// Open loop: messages a second over all connections, as `20k`.
+    #[arg(long, global = true, value_parser = quantity)]
+    rate: Option<f64>,
+    /// Bytes in flight of a closed loop.
+    #[arg(long, global = true, value_parser = quantity, default_value = "1MiB")]
+    window: f64,
+    /// Microseconds to spin before each message of an open loop [default: measured].
+    #[arg(long, global = true)]
+    spin_us: Option<f64>,
+    /// Seconds to wait for outstanding messages when nothing more comes.
+    #[arg(long, global = true, default_value_t = 3.0)]
+    patience: f64,
+}
+
+#[derive(Args)]
+#[command(next_help_heading = "Output")]
+struct OutputArgs {
+    /// Write all figures as JSON to a file, or `-` for standard output.
+    #[arg(long, global = true)]
+    json: Option<PathBuf>,
+    /// Write a self-contained HTML report.
+    #[arg(long, global = true)]
+    report: Option<PathBuf>,
+    /// A target such as `p99.9<1ms` or `rate>1M`; may be repeated. Exit code 3 if one fails.
+    #[arg(long = "assert", global = true)]
+    assertions: Vec<Assertion>,
+    /// No progress bar.
+    #[arg(long, global = true)]
+    no_progress: bool,
+}
+
+/// Reads the command line and does what it says; returns the exit code.
+pub fn run() -> Result<u8, Error> {
+    let cli = Cli::parse();
+    let sides = cli.servers.sides()?;
+    let server_mask = match &cli.servers.server_cpus {
+        Some(list) => CpuMask::new(&parse_list(list).map_err(Error::Usage)?)?,
+        None => CpuMask::current(),
+    };
+    if let Some(list) = &cli.servers.cpus {
+        let mask = CpuMask::new(&parse_list(list).map_err(Error::Usage)?)?;
+        mask.apply().map_err(|source| Error::Os {
+            call: "sched_setaffinity",
+            source,
+        })?;
+    }
+    clock::precise_timers();
+    process::raise_open_files();
+    let options = cli.run.options();
+    let credentials = Credentials {
+        user: cli.servers.user.clone(),
+        password: cli.servers.password.clone(),
+        token: cli.servers.token.clone(),
+    };
+    let plan = Plan {
+        sides: &sides,
+        pairs: cli
+            .servers
+            .pairs
+            .unwrap_or(if sides.len() > 1 { 5 } else { 1 }),
+        server_mask,
+        credentials: &credentials,
+        progress: !cli.output.no_progress,
+    };
+    let workload = workload(&cli.command, cli.run.rate)?;
+    let outcome = plan.run(&workload, &options)?;
+    if !cli.output.json_on_stdout() {
+        text::print(&outcome);
+    }
+    cli.output.write_json(&outcome)?;
+    Ok(verdict(&[outcome], &cli.output.assertions))
+}
+
+fn workload(command: &Command, rate: Option<f64>) -> Result<Workload, Error> {
+    if rate.is_some_and(|rate| rate <= 0.0) {
+        return Err(Error::Usage("the rate must be above zero".into()));
+    }
+    Ok(match *command {
+        Command::PubSub {
+            pubs,
+            subs,
+            size,
+            distinct,
+            queue,
+        } => Workload::PubSub(PubSub {
+            publishers: pubs,
+            subscribers: subs,
+            size,
+            distinct,
+            queue,
+            rate,
+        }),
+        Command::Latency { pubs, subs, size } => Workload::PubSub(PubSub {
+            publishers: pubs,
+            subscribers: subs,
+            size,
+            distinct: false,
+            queue: false,
+            rate: Some(rate.unwrap_or(50_000.0)),
+        }),
+        Command::Request {
+            requesters,
+            responders,
+            in_flight,
+            size,
+        } => {
+            let default = if rate.is_some() { 1024 } else { 1 };
+            let in_flight = in_flight.unwrap_or(default);
+            Workload::Request(Request {
+                requesters,
+                responders,
+                in_flight,
+                size,
+                rate,
+            })
+        }
+    })
+}
+
+/// Says what failed; 1 for faults, 3 for a missed target, 0 otherwise.
+fn verdict(outcomes: &[Outcome], assertions: &[Assertion]) -> u8 {
+    let mut code = 0;
+    for outcome in outcomes {
+        for assertion in assertions {
+            match outcome.metric(&assertion.metric) {
+                Some(value) if assertion.holds(value) => {}
+                Some(value) => {
+                    eprintln!("midge-load: target missed: {assertion}, measured {value}");
+                    code = 3;
+                }
+                None => {
+                    eprintln!("midge-load: target missed: {assertion}, not measured");
+                    code = 3;
+                }
+            }
+        }
+    }
+    for outcome in outcomes {
+        if let Some((label, run)) = outcome.faulty() {
+            let first = run.faults.first.as_deref().unwrap_or("not known");
+            eprintln!("midge-load: verification failed on {label}: {first}");
+            code = 1;
+        }
+    }
+    code
+}
+
+impl ServerArgs {
+    fn sides(&self) -> Result<Vec<Side>, Error> {
+        let a = match &self.cmd {
+            Some(command) => Source::Command(command.clone()),
+            None => running(&self.server, self.pid)?,
+        };
+        let mut sides = vec![Side {
+            label: self.label.clone(),
+            source: a,
+        }];
+        let b = match (&self.vs, &self.vs_cmd) {
+            (_, Some(command)) => Some(Source::Command(command.clone())),
+            (Some(address), None) => Some(running(address, self.vs_pid)?),
+            (None, None) => None,
+        };
+        sides.extend(b.map(|source| Side {
+            label: self.vs_label.clone(),
+            source,
+        }));
+        Ok(sides)
+    }
+}
+
+impl RunArgs {
+    fn options(&self) -> RunOptions {
+        let ns = |seconds: f64| (seconds.max(0.0) * 1e9) as u64;
+        let measure_ns = match (self.seconds, self.count) {
+            (Some(seconds), _) => ns(seconds),
+            (None, Some(_)) => u64::MAX / 2,
+            (None, None) => ns(DEFAULT_SECONDS),
+        };
+        let count = self.count.map(|count| count as u64);
+        RunOptions {
+            span: Span {
+                warmup_ns: ns(self.warmup),
+                measure_ns,
+                count,
+            },
+            window_bytes: self.window as usize,
+            spin_ns: self.spin_us.map(|us| (us * 1e3) as u64),
+            patience_ns: ns(self.patience),
+        }
+    }
+}
+
+impl OutputArgs {
+    fn json_on_stdout(&self) -> bool {
+        self.json
+            .as_ref()
+            .is_some_and(|path| path.as_os_str() == "-")
+    }
+
+    fn write_json(&self, value: &impl serde::Serialize) -> Result<(), Error> {
+        let Some(path) = &self.json else {
+            return Ok(());
+        };
+        let text = serde_json::to_string_pretty(value)
+            .map_err(|error| Error::Usage(format!("figures as JSON: {error}")))?;
+        if self.json_on_stdout() {
+            println!("{text}");
+            return Ok(());
+        }
+        write_file(path, &text)
+    }
+}
+
+fn write_file(path: &std::path::Path, text: &str) -> Result<(), Error> {
+    std::fs::write(path, text).map_err(|source| Error::File {
+        path: path.display().to_string(),
+        source,
+    })
+}
+
+fn running(address: &str, pid: Option<u32>) -> Result<Source, Error> {
+    let address: SocketAddr = address
+        .to_socket_addrs()
+        .ok()
+        .and_then(|mut found| found.next())
+        .ok_or_else(|| Error::Usage(format!("`{address}` is not host:port")))?;
+    Ok(Source::Running {
+        address,
+        process: pid.map(|pid| process::Process { pid }),
+    })
+}
+
+const DEFAULT_SECONDS: f64 = 5.0;

@@ -1,0 +1,4 @@
+//! How figures are shown: text, JSON, and a report for a browser.
+
+pub mod text;
+pub mod units;

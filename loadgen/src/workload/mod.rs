@@ -1,0 +1,82 @@
+//! The loads that can be put on a server, each in its own file, and what they have in common.
+
+pub mod pubsub;
+pub mod request;
+pub mod subscriber;
+
+use std::net::SocketAddr;
+
+use serde::Serialize;
+
+use crate::connection::Credentials;
+use crate::error::Error;
+use crate::progress::Progress;
+use crate::recorder::Span;
+use crate::result::RunResult;
+use crate::sys::process::Process;
+
+/// The server under load.
+#[derive(Clone, Debug)]
+pub struct Target {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// Its process, to read processor time and memory.
+    pub process: Option<Process>,
+    /// How to log in.
+    pub credentials: Credentials,
+}
+
+/// How long and how carefully to run, whatever the workload.
+#[derive(Clone, Copy, Debug)]
+pub struct RunOptions {
+    /// Warm-up and measured span.
+    pub span: Span,
+    /// Bytes in flight that a closed loop keeps to.
+    pub window_bytes: usize,
+    /// Fixed spin margin of the pacer instead of the measured one.
+    pub spin_ns: Option<u64>,
+    /// How long to wait for outstanding messages once nothing more arrives.
+    pub patience_ns: u64,
+}
+
+/// One load with its parameters.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Workload {
+    /// Publishers and subscribers.
+    PubSub(pubsub::PubSub),
+    /// Requesters and responders.
+    Request(request::Request),
+}
+
+impl Workload {
+    /// Runs it once.
+    pub fn run(
+        &self,
+        target: &Target,
+        options: &RunOptions,
+        progress: Progress,
+    ) -> Result<RunResult, Error> {
+        match self {
+            Self::PubSub(spec) => pubsub::run(spec, target, options, progress),
+            Self::Request(spec) => request::run(spec, target, options, progress),
+        }
+    }
+
+    /// Its name on the command line.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::PubSub(_) => "pubsub",
+            Self::Request(_) => "request",
+        }
+    }
+}
+
+/// A number no other run has, to tell its subjects and payloads from theirs.
+pub fn run_seed() -> u64 {
+    use std::hash::{BuildHasher, Hasher};
+    // The standard library keys each hasher state from the system's random source.
+    std::collections::hash_map::RandomState::new()
+        .build_hasher()
+        .finish()
+}
