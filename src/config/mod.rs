@@ -16,6 +16,7 @@
 mod cli;
 mod flags;
 mod go_number;
+mod grammar;
 mod invocation;
 mod options;
 mod usage;

@@ -61,8 +61,9 @@ mod flag {
             true
         }
 
+        /// Reading the eventfd empties it.
         pub(in super::super) fn has_rung(&self) -> bool {
-            self.0.load(Ordering::Acquire)
+            self.0.swap(false, Ordering::AcqRel)
         }
     }
 }

@@ -17,7 +17,8 @@ pub enum Segment {
 }
 
 impl Segment {
-    fn bytes(&self) -> &[u8] {
+    /// The bytes of the piece.
+    pub fn as_slice(&self) -> &[u8] {
         match self {
             Self::Owned(buffer) => buffer,
             Self::Shared(bytes) => bytes,
@@ -68,7 +69,7 @@ impl Flight {
 
     /// Appends a segment.
     pub fn push(&mut self, segment: Segment) {
-        let bytes = segment.bytes().len();
+        let bytes = segment.as_slice().len();
         if bytes == 0 {
             self.spent.push(segment);
             return;
@@ -86,7 +87,7 @@ impl Flight {
         self.remaining -= sent;
         self.sent += sent;
         while let Some(segment) = self.segments.pop_front() {
-            let bytes = segment.bytes().len();
+            let bytes = segment.as_slice().len();
             if self.sent < bytes {
                 self.segments.push_front(segment);
                 break;
@@ -131,7 +132,7 @@ impl Flight {
             "an empty send would look like a closed connection"
         );
         if let [only] = self.segments.make_contiguous() {
-            let rest = &only.bytes()[self.sent..];
+            let rest = &only.as_slice()[self.sent..];
             let bytes = u32::try_from(rest.len()).map_or(SEND_BYTES_MAX, |b| b.min(SEND_BYTES_MAX));
             return opcode::Send::new(types::Fd(fd), rest.as_ptr(), bytes)
                 .flags(libc::MSG_NOSIGNAL)
@@ -140,7 +141,7 @@ impl Flight {
         self.vectors.clear();
         let mut skip = self.sent;
         for segment in self.segments.iter().take(VECTORS_MAX) {
-            let rest = &segment.bytes()[skip..];
+            let rest = &segment.as_slice()[skip..];
             skip = 0;
             // The kernel only reads through it.
             let base = rest.as_ptr().cast_mut().cast();

@@ -352,12 +352,27 @@ fn separators(block: &[u8; 32]) -> u32 {
     }
 }
 
+#[cfg(target_arch = "x86_64")]
 #[inline(always)]
 fn separators16(block: &[u8; 16]) -> u32 {
-    block
-        .iter()
-        .rev()
-        .fold(0, |mask, byte| (mask << 1) | u32::from(*byte <= 0x20))
+    // SAFETY: the only precondition is SSE2, which is part of the x86-64 baseline.
+    unsafe { separators16_sse2(block) }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "sse2")]
+#[inline]
+fn separators16_sse2(block: &[u8; 16]) -> u32 {
+    use std::arch::x86_64::{
+        _mm_cmpeq_epi8, _mm_min_epu8, _mm_movemask_epi8, _mm_set1_epi8, _mm_set_epi64x,
+    };
+    let (low, high) = block.split_at(8);
+    let (Some(low), Some(high)) = (low.first_chunk(), high.first_chunk()) else {
+        return 0;
+    };
+    let vector = _mm_set_epi64x(i64::from_le_bytes(*high), i64::from_le_bytes(*low));
+    let clamped = _mm_min_epu8(vector, _mm_set1_epi8(0x20));
+    _mm_movemask_epi8(_mm_cmpeq_epi8(clamped, vector)).cast_unsigned()
 }
 
 /// Parses any operation, canonical or not.

@@ -1,0 +1,180 @@
+//! The state of one client between CONNECT and its end.
+
+use super::authorization::Authorization;
+use super::keepalive::Keepalive;
+use super::sids::Sids;
+use crate::proto::{CloseReason, ConnectOptions, WireError};
+use crate::subject::{self, AccountId};
+
+/// Limits of one connection.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Subscriptions of one connection; 0 is unlimited.
+    pub subscriptions_max: usize,
+    /// Tokens in the subject of a SUB; 0 is unlimited.
+    pub sub_tokens_max: usize,
+}
+
+/// Why a connection is ended by its own doing: the text it gets, if any, and
+/// the reason that monitoring shows.
+#[derive(Debug)]
+pub struct Refusal {
+    /// The `-ERR` that is sent first.
+    pub error: Option<WireError<'static>>,
+    /// What monitoring shows.
+    pub reason: CloseReason,
+}
+
+/// Why a SUB is not taken; the connection stays open.
+#[derive(Debug, PartialEq, Eq)]
+pub enum SubscribeRefusal {
+    /// More tokens than `max_sub_tokens`.
+    TooManyTokens,
+    /// A queue name that is reserved.
+    ReservedQueue,
+    /// `max_subscriptions` are in place.
+    TooManySubscriptions,
+    /// The subject is malformed.
+    InvalidSubject,
+}
+
+/// One client connection.
+#[derive(Debug)]
+pub struct Client {
+    /// Connection number, unique in the server's life.
+    pub cid: u64,
+    /// Textual remote address, as INFO and monitoring show it.
+    pub host: Box<str>,
+    /// The account that the client is bound to.
+    pub account: AccountId,
+    /// `+OK` after every operation.
+    pub verbose: bool,
+    /// Publish subjects are checked.
+    pub pedantic: bool,
+    /// The client's own publishes come back to it.
+    pub echo: bool,
+    /// The client wants a 503 when nobody takes its request.
+    pub no_responders: bool,
+    /// The client protocol, 0 or 1.
+    pub protocol: u8,
+    /// CONNECT was seen and accepted.
+    pub connected: bool,
+    /// Nothing but CONNECT is taken until this is set.
+    pub authenticated: bool,
+    /// The first PONG after CONNECT was sent, and INFO with it.
+    pub greeted: bool,
+    /// Live subscriptions by sid.
+    pub sids: Sids,
+    /// Keep-alive state.
+    pub keepalive: Keepalive,
+    /// What CONNECT said of the client itself: name, language, version.
+    pub described: Option<Box<ConnectOptions>>,
+}
+
+impl Client {
+    /// A client that was just accepted.
+    pub fn new(cid: u64, host: Box<str>, authorization: &Authorization) -> Self {
+        Self {
+            cid,
+            host,
+            account: AccountId(0),
+            verbose: true,
+            pedantic: true,
+            echo: true,
+            no_responders: false,
+            protocol: 0,
+            connected: false,
+            authenticated: !authorization.is_required(),
+            greeted: false,
+            sids: Sids::default(),
+            keepalive: Keepalive::default(),
+            described: None,
+        }
+    }
+
+    /// Takes a CONNECT; the caller has dropped the subscriptions of an earlier
+    /// one. Returns whether the client understands headers.
+    ///
+    /// # Errors
+    /// The connection is to be closed, with the text given if there is one.
+    pub fn handle_connect(
+        &mut self,
+        json: &[u8],
+        authorization: &Authorization,
+        server_headers: bool,
+    ) -> Result<bool, Refusal> {
+        let Ok(options) = ConnectOptions::parse(json) else {
+            return Err(Refusal { error: None, reason: CloseReason::ParseError });
+        };
+        if !options.account.is_empty() || options.new_account || !authorization.admits(&options) {
+            return Err(Refusal {
+                error: Some(WireError::AuthorizationViolation),
+                reason: CloseReason::AuthenticationFailure,
+            });
+        }
+        let Ok(protocol @ 0..=1) = u8::try_from(options.protocol) else {
+            return Err(Refusal {
+                error: Some(WireError::InvalidClientProtocol),
+                reason: CloseReason::BadClientProtocolVersion,
+            });
+        };
+        let headers = options.headers && server_headers;
+        if options.no_responders && !headers {
+            return Err(Refusal {
+                error: Some(WireError::NoRespondersRequiresHeaders),
+                reason: CloseReason::NoRespondersRequiresHeaders,
+            });
+        }
+        self.protocol = protocol;
+        self.verbose = options.verbose;
+        self.pedantic = options.pedantic;
+        self.echo = options.echo;
+        self.no_responders = options.no_responders;
+        self.authenticated = true;
+        self.connected = true;
+        self.described = Some(Box::new(options));
+        Ok(headers)
+    }
+
+    /// Checks a SUB that is not known by its sid yet.
+    ///
+    /// # Errors
+    /// The first thing that is wrong with it, in nats-server's order.
+    pub fn check_subscribe(
+        &self,
+        subject: &[u8],
+        queue: Option<&[u8]>,
+        limits: &Limits,
+    ) -> Result<(), SubscribeRefusal> {
+        let tokens = memchr::memchr_iter(b'.', subject).count() + 1;
+        if limits.sub_tokens_max > 0 && tokens > limits.sub_tokens_max {
+            return Err(SubscribeRefusal::TooManyTokens);
+        }
+        if queue == Some(b"_sys_") {
+            return Err(SubscribeRefusal::ReservedQueue);
+        }
+        if limits.subscriptions_max > 0 && self.sids.len() >= limits.subscriptions_max {
+            return Err(SubscribeRefusal::TooManySubscriptions);
+        }
+        if !subject::is_valid_pattern(subject) {
+            return Err(SubscribeRefusal::InvalidSubject);
+        }
+        Ok(())
+    }
+
+    /// What is wrong with publishing to `subject` with `reply`, if anything:
+    /// the server keeps some prefixes to itself.
+    #[inline]
+    pub fn check_publish<'a>(subject: &'a [u8], reply: &'a [u8]) -> Option<WireError<'a>> {
+        if subject.first() == Some(&b'_') && subject.starts_with(b"_GR_.")
+            || subject.first() == Some(&b'$') && subject.starts_with(b"$NRG.")
+        {
+            return Some(WireError::PublishViolation { subject });
+        }
+        let reserved = !reply.is_empty()
+            && (reply.starts_with(b"_R_.")
+                || reply.starts_with(b"_GR_.")
+                || reply.starts_with(b"$JS.ACK."));
+        reserved.then(|| WireError::PublishReplyViolation { reply })
+    }
+}

@@ -1,0 +1,31 @@
+//! Midge: a message broker for Linux that speaks the NATS protocol.
+//!
+//! One glommio executor and one io_uring ring are pinned to each core; a
+//! *shard* is everything one core owns, and shards share nothing but lanes.
+//! This is the map: a message walks down the list, from the socket to a
+//! subscriber. Modules marked *pure* do no I/O and know no clock: events and
+//! the time go in, actions come out, and [`shard`] carries the actions.
+//!
+//! - [`shard`]: the shell: one executor a core; wires everything below
+//! - [`net`]: sockets and the ring: accept, receive, send, deadlines
+//! - [`proto`]: bytes to commands and back: parser, headers, frames, error texts (*pure*)
+//! - [`client`]: one client connection: CONNECT, limits, ping, subscriptions by sid (*pure*)
+//! - [`subject`]: tokens and wildcards: the rules (*pure*)
+//! - [`router`]: interest, queue groups, delivery plans and their cache (*pure*)
+//! - [`mesh`]: core to core: lanes, parking and wake-ups
+//! - [`outbound`]: what waits to be sent to one connection (*pure*)
+//! - [`config`]: options, command line, configuration file
+//! - [`log`]: log lines through a bounded queue to one writer thread
+//! - [`host`]: what the machine offers: processors, quota, clock
+
+pub mod client;
+pub mod config;
+pub mod host;
+pub mod log;
+pub mod mesh;
+pub mod net;
+pub mod outbound;
+pub mod proto;
+pub mod router;
+pub mod shard;
+pub mod subject;

@@ -1,0 +1,64 @@
+//! `midge`: the command line to options, options to shards.
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use midge::config::{parse_command_line, Exit, Invocation, Options};
+use midge::log::{Log, LogOptions, LogTarget};
+use midge::shard;
+
+fn main() -> ExitCode {
+    match parse_command_line(std::env::args_os()) {
+        Invocation::Run { options, warnings } => {
+            say(&Exit { stderr: warnings, ..Exit::default() });
+            serve(&options)
+        }
+        Invocation::Exit(exit) => {
+            say(&exit);
+            ExitCode::from(exit.status)
+        }
+    }
+}
+
+fn serve(options: &Options) -> ExitCode {
+    let log = match Log::start(&log_options(options)) {
+        Ok(log) => log,
+        Err(error) => {
+            let exit = Exit::failure(error);
+            say(&exit);
+            return ExitCode::from(exit.status);
+        }
+    };
+    match shard::run(options, &log) {
+        Ok(()) => {
+            log.info(format_args!("Server Exiting.."));
+            log.flush(std::time::Duration::from_secs(1));
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            log.fatal(format_args!("{error}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn log_options(options: &Options) -> LogOptions {
+    LogOptions {
+        target: options.log_file.as_ref().map_or(LogTarget::Stderr, |path| LogTarget::File {
+            path: path.clone(),
+            bytes_max: options.log_size_limit,
+            files_max: options.log_max_files,
+        }),
+        debug: options.debug,
+        trace: options.trace,
+        time: options.log_time,
+        utc: options.log_time_utc,
+    }
+}
+
+/// Prints what the command line asked for. A reader that is gone does not
+/// change the exit status.
+fn say(exit: &Exit) {
+    drop(std::io::stdout().write_all(exit.stdout.as_bytes()));
+    drop(std::io::stderr().write_all(exit.stderr.as_bytes()));
+}

@@ -1,0 +1,207 @@
+//! One connection as its shard's core sees it: no socket, only state.
+
+use crate::client::Client;
+use crate::outbound::Outbound;
+use crate::router::{ConnId, ShardSet};
+
+/// Names a connection for as long as it lives: a slot and its generation.
+///
+/// It travels in lanes and in completion tokens, so that what arrives late for
+/// a closed connection never touches the one that took its slot. At most 56
+/// bits wide.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ConnKey(u64);
+
+impl ConnKey {
+    /// The key of slot `slot` in its `generation` (24 bits are kept).
+    pub fn new(slot: ConnId, generation: u32) -> Self {
+        Self(u64::from(slot.0) | (u64::from(generation & GENERATION_MASK) << 32))
+    }
+
+    /// The key in a number, for lanes and tokens.
+    pub fn to_u64(self) -> u64 {
+        self.0
+    }
+
+    /// The key of a number that [`Self::to_u64`] gave.
+    pub fn from_u64(number: u64) -> Self {
+        Self(number)
+    }
+
+    /// The slot of the connection.
+    #[expect(clippy::cast_possible_truncation, reason = "the slot is the low 32 bits")]
+    pub fn slot(self) -> ConnId {
+        ConnId(self.0 as u32)
+    }
+}
+
+const GENERATION_MASK: u32 = (1 << 24) - 1;
+
+/// Why a connection's input is not being parsed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Pause {
+    /// A PONG waits for the barrier.
+    pub(super) barrier: bool,
+    /// The publisher is slowed down for a slow receiver.
+    pub(super) stall: bool,
+    /// Too many interest changes are not acknowledged yet.
+    pub(super) interest: bool,
+    /// Data lanes that were full when this connection published into them.
+    pub(super) lanes: ShardSet,
+}
+
+impl Pause {
+    /// Whether input may be parsed.
+    #[inline]
+    pub(super) fn is_none(self) -> bool {
+        self == Self::default()
+    }
+}
+
+/// How far a connection is on its way out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// Commands are taken.
+    Open,
+    /// Nothing is taken any more; what is queued is still sent.
+    Flushing,
+    /// The shell was told to close the socket.
+    Closing,
+    /// The socket is closed; the slot waits for its draining subscriptions.
+    Gone,
+}
+
+/// The state of one connection.
+#[derive(Debug)]
+pub(super) struct Connection {
+    pub(super) out: Outbound,
+    /// In the list of connections with something to send.
+    pub(super) dirty: bool,
+    /// The client understands headers.
+    pub(super) headers: bool,
+    pub(super) phase: Phase,
+    pub(super) key: ConnKey,
+    pub(super) pause: Pause,
+    /// The shell was asked to stop receiving.
+    pub(super) receive_stopped: bool,
+    /// In the list of connections whose kept input is to be parsed.
+    pub(super) resuming: bool,
+    /// A write-deadline timer is in the heap for this connection.
+    pub(super) write_timer: bool,
+    /// When the send under way was given to the ring.
+    pub(super) send_started: u64,
+    /// Input that could not be parsed yet.
+    pub(super) inbox: Vec<u8>,
+    /// Bytes that the operation at the start of `inbox` needs at least.
+    pub(super) inbox_needs: usize,
+    /// Shards published into since the last PING.
+    pub(super) touched: ShardSet,
+    /// Sequence of this connection's last interest change that others must
+    /// know of, and of the last one that must have settled.
+    pub(super) announced: u64,
+    pub(super) withdrawn: u64,
+    /// Subscriptions that keep delivering until the barrier has passed.
+    pub(super) draining: u32,
+    /// Nanoseconds that the publisher owes for this read.
+    pub(super) stall_owed: u64,
+    /// The keep-alive timer is in the heap.
+    pub(super) ping_timer: bool,
+    pub(super) in_messages: u64,
+    pub(super) in_bytes: u64,
+    pub(super) out_messages: u64,
+    pub(super) out_bytes: u64,
+    pub(super) client: Box<Client>,
+}
+
+impl Connection {
+    /// A connection that was just accepted.
+    pub(super) fn new(key: ConnKey, client: Client) -> Self {
+        Self {
+            out: Outbound::default(),
+            dirty: false,
+            headers: false,
+            phase: Phase::Open,
+            key,
+            pause: Pause::default(),
+            receive_stopped: false,
+            resuming: false,
+            write_timer: false,
+            send_started: 0,
+            inbox: Vec::new(),
+            inbox_needs: 1,
+            touched: ShardSet::default(),
+            announced: 0,
+            withdrawn: 0,
+            draining: 0,
+            stall_owed: 0,
+            ping_timer: false,
+            in_messages: 0,
+            in_bytes: 0,
+            out_messages: 0,
+            out_bytes: 0,
+            client: Box::new(client),
+        }
+    }
+}
+
+/// The connections of one shard, by slot.
+#[derive(Debug, Default)]
+pub(super) struct Connections {
+    slots: Vec<Option<Connection>>,
+    generations: Vec<u32>,
+    free: Vec<ConnId>,
+    live: usize,
+}
+
+impl Connections {
+    /// Puts a connection into a free slot.
+    pub(super) fn insert(&mut self, client: Client) -> ConnKey {
+        let slot = self.free.pop().unwrap_or_else(|| {
+            self.slots.push(None);
+            self.generations.push(0);
+            ConnId(u32::try_from(self.slots.len() - 1).unwrap_or(u32::MAX))
+        });
+        let index = slot.0 as usize;
+        let key = ConnKey::new(slot, self.generations[index]);
+        self.slots[index] = Some(Connection::new(key, client));
+        self.live += 1;
+        key
+    }
+
+    /// Frees a slot; keys of its last generation no longer name anything.
+    pub(super) fn remove(&mut self, slot: ConnId) {
+        let index = slot.0 as usize;
+        if self.slots[index].take().is_some() {
+            self.generations[index] = self.generations[index].wrapping_add(1);
+            self.free.push(slot);
+            self.live -= 1;
+        }
+    }
+
+    /// The connection of a slot.
+    #[inline]
+    pub(super) fn at(&mut self, slot: ConnId) -> Option<&mut Connection> {
+        self.slots.get_mut(slot.0 as usize)?.as_mut()
+    }
+
+    /// The connection that `key` names, if it still lives.
+    pub(super) fn get(&mut self, key: ConnKey) -> Option<&mut Connection> {
+        self.at(key.slot()).filter(|connection| connection.key == key)
+    }
+
+    /// The connection that `key` names, if it still lives.
+    pub(super) fn peek(&self, key: ConnKey) -> Option<&Connection> {
+        let slot = self.slots.get(key.slot().0 as usize)?;
+        slot.as_ref().filter(|connection| connection.key == key)
+    }
+
+    /// Every connection.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Connection> {
+        self.slots.iter().flatten()
+    }
+
+    /// Connections in slots.
+    pub(super) fn len(&self) -> usize {
+        self.live
+    }
+}

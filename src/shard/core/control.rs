@@ -1,0 +1,38 @@
+//! What travels in a control lane.
+
+use super::connection::ConnKey;
+use crate::router::InterestChange;
+
+/// One item of a control lane; its order against the sender's data batches is
+/// part of the protocol (see the module doc of [`super`]).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Control {
+    /// The sender's interest changed.
+    Interest {
+        /// Sequence of the change, the same towards every peer.
+        seq: u64,
+        /// What changed.
+        change: InterestChange,
+    },
+    /// A subscription ended without changing what peers see; it is
+    /// acknowledged like a change.
+    Fence {
+        /// Sequence, in the row of the changes.
+        seq: u64,
+    },
+    /// The sender has applied everything up to `seq`.
+    InterestAck {
+        /// Highest sequence applied.
+        seq: u64,
+        /// Entries that the sender had appended to its data lane towards the
+        /// receiver of this item when it applied the change, pushed or not.
+        position: u64,
+    },
+    /// A subscriber of the sender is close to its `max_pending`.
+    Pressure {
+        /// The connection whose messages fill it.
+        origin: ConnKey,
+        /// The subscriber is beyond `max_pending` already.
+        full: bool,
+    },
+}

@@ -1,0 +1,195 @@
+//! One message into one subscriber's buffer.
+
+use super::connection::{ConnKey, Connections, Phase};
+use crate::outbound::{ChunkPool, Pressure};
+use crate::proto::{self, Publish};
+use crate::router::{ConnId, SubId, Subscription};
+
+/// Everything a delivery touches but the subscription itself.
+#[derive(Debug)]
+pub(super) struct Deliverer {
+    pub(super) connections: Connections,
+    pub(super) pool: ChunkPool,
+    /// Connections with something to send, each once.
+    pub(super) dirty: Vec<ConnId>,
+    /// Subscriptions that have had their last message.
+    pub(super) expired: Vec<SubId>,
+    /// Connections found beyond `max_pending`.
+    pub(super) over: Vec<ConnKey>,
+    /// The worst queue that the current message met.
+    pub(super) pressure: Pressure,
+    /// Messages delivered, ever.
+    pub(super) delivered: u64,
+    /// Bytes of payload delivered, ever.
+    pub(super) delivered_bytes: u64,
+    max_pending: usize,
+    /// Above this the slow path looks closer.
+    high_water: usize,
+    drop_when_high: bool,
+    prefix: Vec<u8>,
+}
+
+impl Deliverer {
+    /// A deliverer with the server's `max_pending` in bytes. With
+    /// `drop_when_high` a message to a queue above three quarters is dropped
+    /// instead of slowing its publisher down.
+    pub(super) fn new(max_pending: usize, drop_when_high: bool) -> Self {
+        Self {
+            connections: Connections::default(),
+            pool: ChunkPool::new(),
+            dirty: Vec::new(),
+            expired: Vec::new(),
+            over: Vec::new(),
+            pressure: Pressure::Low,
+            delivered: 0,
+            delivered_bytes: 0,
+            max_pending,
+            high_water: max_pending / 4 * 3,
+            drop_when_high,
+            prefix: Vec::new(),
+        }
+    }
+
+    /// Appends `message` to the buffer of a subscriber; `prefix` is
+    /// `HMSG subject sid `. Returns whether it was taken.
+    #[inline]
+    pub(super) fn deliver(
+        &mut self,
+        id: SubId,
+        subscription: &mut Subscription,
+        prefix: &[u8],
+        message: &Publish<'_>,
+    ) -> bool {
+        let slot = subscription.conn;
+        let Some(connection) = self.connections.at(slot) else { return false };
+        if connection.out.pending() > self.high_water || subscription.max != 0 {
+            if !self.admit(id, subscription) {
+                return false;
+            }
+            return self.write(slot, subscription, prefix, message);
+        }
+        self.write(slot, subscription, prefix, message)
+    }
+
+    /// Delivers to a member of a queue group, whose prefix is not kept.
+    pub(super) fn deliver_to_member(
+        &mut self,
+        id: SubId,
+        subscription: &mut Subscription,
+        message: &Publish<'_>,
+    ) -> bool {
+        let mut prefix = std::mem::take(&mut self.prefix);
+        prefix.clear();
+        prefix.extend_from_slice(b"HMSG ");
+        prefix.extend_from_slice(message.subject);
+        prefix.push(b' ');
+        prefix.extend_from_slice(subscription.sid());
+        prefix.push(b' ');
+        let taken = self.deliver(id, subscription, &prefix, message);
+        self.prefix = prefix;
+        taken
+    }
+
+    /// Puts a connection on the list of those with something to send.
+    #[inline]
+    pub(super) fn mark_dirty(&mut self, slot: ConnId) {
+        if let Some(connection) = self.connections.at(slot) {
+            if !connection.dirty {
+                connection.dirty = true;
+                self.dirty.push(slot);
+            }
+        }
+    }
+
+    /// Whether a connection's queue is beyond `max_pending`.
+    pub(super) fn is_over(&self, pending: usize) -> bool {
+        pending > self.max_pending
+    }
+
+    #[inline]
+    fn write(
+        &mut self,
+        slot: ConnId,
+        subscription: &mut Subscription,
+        prefix: &[u8],
+        message: &Publish<'_>,
+    ) -> bool {
+        let Some(connection) = self.connections.at(slot) else { return false };
+        if connection.phase != Phase::Open {
+            return false;
+        }
+        subscription.delivered += 1;
+        self.delivered += 1;
+        self.delivered_bytes += message.payload.len() as u64;
+        connection.out_messages += 1;
+        connection.out_bytes += message.payload.len() as u64;
+        match (message.header_len, message.tail) {
+            (None, Some(tail)) => connection.out.append(&mut self.pool, &prefix[1..], tail),
+            (Some(1..), Some(tail)) if connection.headers => {
+                connection.out.append(&mut self.pool, prefix, tail);
+            }
+            _ => {
+                let strip = !connection.headers;
+                let bytes_max = prefix.len() + message.reply.len() + message.payload.len() + 64;
+                let sid = subscription.sid();
+                connection.out.append_with(&mut self.pool, bytes_max, |out| {
+                    write_slowly(out, sid, message, strip);
+                });
+            }
+        }
+        if !connection.dirty {
+            connection.dirty = true;
+            self.dirty.push(slot);
+        }
+        true
+    }
+
+    /// The slow path before a delivery: limits of the subscription and of the
+    /// connection's queue.
+    #[cold]
+    fn admit(&mut self, id: SubId, subscription: &Subscription) -> bool {
+        let Some(connection) = self.connections.at(subscription.conn) else { return false };
+        if subscription.max != 0 {
+            if subscription.delivered >= subscription.max {
+                return false;
+            }
+            if subscription.delivered + 1 == subscription.max {
+                self.expired.push(id);
+            }
+        }
+        match connection.out.pressure(self.max_pending) {
+            Pressure::Low => true,
+            Pressure::High if self.drop_when_high => false,
+            Pressure::High => {
+                self.pressure = self.pressure.max(Pressure::High);
+                true
+            }
+            Pressure::Over => {
+                self.pressure = Pressure::Over;
+                let key = connection.key;
+                if self.over.last() != Some(&key) {
+                    self.over.push(key);
+                }
+                false
+            }
+        }
+    }
+}
+
+/// Writes a frame part by part: the publisher's was not canonical, or has
+/// headers that this client does not understand.
+fn write_slowly(out: &mut Vec<u8>, sid: &[u8], message: &Publish<'_>, strip: bool) {
+    match message.header_len {
+        Some(1..) if strip => proto::write_message_without_headers(
+            out,
+            sid,
+            &proto::Message {
+                subject: message.subject,
+                reply: message.reply,
+                header_len: message.header_len,
+                payload: message.payload,
+            },
+        ),
+        _ => proto::write_publish(out, message.subject, sid, message),
+    }
+}

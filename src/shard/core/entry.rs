@@ -1,0 +1,285 @@
+//! What travels in a data lane: entries, packed into batches.
+//!
+//! An entry is a fixed header, the picks of queue groups, the subject, and the
+//! tail of the publisher's frame (`[reply ][header size ]size\r\n` payload
+//! `\r\n`), which the receiver copies untouched into its subscribers' buffers.
+//! Entries never leave the process: integers are in native order and a batch
+//! that does not decode is a bug, not input.
+
+use super::connection::ConnKey;
+use crate::proto::Publish;
+use crate::router::{GroupId, ShardSet};
+use crate::subject::AccountId;
+
+/// Bytes after which a batch is sealed; one entry may be larger than that.
+pub(super) const BATCH_BYTES: usize = 64 * 1024;
+
+/// Entries on their way to one shard.
+#[derive(Debug, Default, Clone)]
+pub struct Batch {
+    /// The entries, back to back.
+    pub bytes: Vec<u8>,
+    /// How many there are.
+    pub entries: u32,
+}
+
+/// What an entry asks of its receiver.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Deliver to plain subscribers and to the picked groups.
+    Message,
+    /// A picked group had no member left: pick again, not among `tried`.
+    ReturnedPick,
+    /// Nobody on that shard took the plain branch of a request.
+    ReturnedBranch,
+}
+
+/// One queue group that the origin picked a shard for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct GroupPick {
+    /// The group as the receiver knows it.
+    pub(super) receiver: GroupId,
+    /// The group as the origin knows it.
+    pub(super) origin: GroupId,
+}
+
+/// The head of an entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Head {
+    pub(super) kind: Kind,
+    pub(super) account: AccountId,
+    /// The publishing connection, on the shard where it lives.
+    pub(super) origin: ConnKey,
+    /// The publisher does not want its own messages.
+    pub(super) no_echo: bool,
+    /// Deliver to plain subscribers.
+    pub(super) plain: bool,
+    /// The request this entry is a branch of; 0 if nobody waits for a 503.
+    pub(super) request: u64,
+    /// Shards that were tried for the returned pick.
+    pub(super) tried: ShardSet,
+}
+
+/// A decoded entry.
+#[derive(Debug)]
+pub(super) struct Entry<'a> {
+    pub(super) head: Head,
+    picks: &'a [u8],
+    pub(super) message: Publish<'a>,
+}
+
+impl Entry<'_> {
+    /// The queue groups picked on the receiver.
+    pub(super) fn picks(&self) -> impl Iterator<Item = GroupPick> + '_ {
+        self.picks.chunks_exact(PICK_BYTES).map(|pick| {
+            let (receiver, origin) = pick.split_at(8);
+            GroupPick {
+                receiver: GroupId::from_u64(read_u64(receiver)),
+                origin: GroupId::from_u64(read_u64(origin)),
+            }
+        })
+    }
+}
+
+const HEAD_BYTES: usize = 56;
+const PICK_BYTES: usize = 16;
+const NO_HEADER: u32 = u32::MAX;
+
+/// Bytes that [`encode`] will append at most.
+pub(super) fn encoded_bytes_max(message: &Publish<'_>, picks: usize) -> usize {
+    HEAD_BYTES
+        + picks * PICK_BYTES
+        + message.subject.len()
+        + message.reply.len()
+        + message.header_size_text.len()
+        + message.size_text.len()
+        + message.payload.len()
+        + 8
+}
+
+/// Appends an entry to `out`.
+pub(super) fn encode(
+    out: &mut Vec<u8>,
+    head: &Head,
+    picks: &[GroupPick],
+    message: &Publish<'_>,
+) {
+    let mut bytes = [0_u8; HEAD_BYTES];
+    bytes[0] = match head.kind {
+        Kind::Message => 0,
+        Kind::ReturnedPick => 1,
+        Kind::ReturnedBranch => 2,
+    };
+    bytes[1] = u8::from(head.plain) | (u8::from(head.no_echo) << 1);
+    bytes[2] = small(message.header_size_text.len());
+    bytes[3] = small(message.size_text.len());
+    put_u32(&mut bytes, 4, length(picks.len()));
+    put_u32(&mut bytes, 8, length(message.subject.len()));
+    put_u32(&mut bytes, 12, length(message.reply.len()));
+    put_u32(&mut bytes, 16, message.header_len.unwrap_or(NO_HEADER));
+    put_u32(&mut bytes, 20, length(message.payload.len()));
+    put_u32(&mut bytes, 24, head.account.0);
+    put_u64(&mut bytes, 32, head.origin.to_u64());
+    put_u64(&mut bytes, 40, head.request);
+    put_u64(&mut bytes, 48, head.tried.0);
+    out.extend_from_slice(&bytes);
+    for pick in picks {
+        out.extend_from_slice(&pick.receiver.to_u64().to_ne_bytes());
+        out.extend_from_slice(&pick.origin.to_u64().to_ne_bytes());
+    }
+    out.extend_from_slice(message.subject);
+    match message.tail {
+        Some(tail) => out.extend_from_slice(tail),
+        None => write_canonical_tail(out, message),
+    }
+}
+
+/// Writes the tail that a canonical frame of `message` would have had.
+pub(super) fn write_canonical_tail(out: &mut Vec<u8>, message: &Publish<'_>) {
+    if !message.reply.is_empty() {
+        out.extend_from_slice(message.reply);
+        out.push(b' ');
+    }
+    if message.header_len.is_some() {
+        out.extend_from_slice(message.header_size_text);
+        out.push(b' ');
+    }
+    out.extend_from_slice(message.size_text);
+    out.extend_from_slice(b"\r\n");
+    out.extend_from_slice(message.payload);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Decodes the entry at the start of `bytes` and returns it with its length.
+pub(super) fn decode(bytes: &[u8]) -> (Entry<'_>, usize) {
+    let (head, rest) = bytes.split_at(HEAD_BYTES);
+    let kind = match head[0] {
+        0 => Kind::Message,
+        1 => Kind::ReturnedPick,
+        _ => Kind::ReturnedBranch,
+    };
+    let header_text = usize::from(head[2]);
+    let size_text = usize::from(head[3]);
+    let (picks, rest) = rest.split_at(read_u32(head, 4) as usize * PICK_BYTES);
+    let (subject, rest) = rest.split_at(read_u32(head, 8) as usize);
+    let reply = read_u32(head, 12) as usize;
+    let header_len = Some(read_u32(head, 16)).filter(|&length| length != NO_HEADER);
+    let payload = read_u32(head, 20) as usize;
+
+    let header_at = if reply > 0 { reply + 1 } else { 0 };
+    let size_at = header_at + if header_len.is_some() { header_text + 1 } else { 0 };
+    let payload_at = size_at + size_text + 2;
+    let tail = &rest[..payload_at + payload + 2];
+    let message = Publish {
+        subject,
+        reply: &tail[..reply],
+        header_len,
+        header_size_text: &tail[header_at..header_at + header_text],
+        size_text: &tail[size_at..size_at + size_text],
+        payload: &tail[payload_at..payload_at + payload],
+        tail: Some(tail),
+    };
+    let head = Head {
+        kind,
+        account: AccountId(read_u32(head, 24)),
+        origin: ConnKey::from_u64(read_u64(&head[32..40])),
+        no_echo: head[1] & 2 != 0,
+        plain: head[1] & 1 != 0,
+        request: read_u64(&head[40..48]),
+        tried: ShardSet(read_u64(&head[48..56])),
+    };
+    let consumed = HEAD_BYTES + picks.len() + subject.len() + tail.len();
+    (Entry { head, picks, message }, consumed)
+}
+
+/// Lengths in an entry are below 4 GiB: payloads have at most nine digits.
+#[expect(clippy::cast_possible_truncation, reason = "checked by the assertion")]
+fn length(bytes: usize) -> u32 {
+    assert!(bytes < u32::MAX as usize);
+    bytes as u32
+}
+
+/// Digits of a size: nine at most.
+#[expect(clippy::cast_possible_truncation, reason = "checked by the assertion")]
+fn small(digits: usize) -> u8 {
+    assert!(digits <= 255);
+    digits as u8
+}
+
+fn put_u32(bytes: &mut [u8; HEAD_BYTES], at: usize, value: u32) {
+    bytes[at..at + 4].copy_from_slice(&value.to_ne_bytes());
+}
+
+fn put_u64(bytes: &mut [u8; HEAD_BYTES], at: usize, value: u64) {
+    bytes[at..at + 8].copy_from_slice(&value.to_ne_bytes());
+}
+
+fn read_u32(bytes: &[u8], at: usize) -> u32 {
+    let mut word = [0; 4];
+    word.copy_from_slice(&bytes[at..at + 4]);
+    u32::from_ne_bytes(word)
+}
+
+fn read_u64(bytes: &[u8]) -> u64 {
+    let mut word = [0; 8];
+    word.copy_from_slice(bytes);
+    u64::from_ne_bytes(word)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::router::ConnId;
+
+    fn head(kind: Kind) -> Head {
+        Head {
+            kind,
+            account: AccountId(7),
+            origin: ConnKey::new(ConnId(3), 9),
+            no_echo: true,
+            plain: true,
+            request: 77,
+            tried: ShardSet(0b101),
+        }
+    }
+
+    #[test]
+    fn what_is_encoded_is_decoded() {
+        for (reply, header, size, payload) in [
+            (&b""[..], None, &b"5"[..], &b"hello"[..]),
+            (b"in.box", None, b"005", b"hello"),
+            (b"in.box", Some((12, &b"12"[..])), b"14", b"NATS/1.0\r\n\r\nhi"),
+            (b"", Some((0, b"0")), b"0", b""),
+        ] {
+            let message = Publish {
+                subject: b"a.b",
+                reply,
+                header_len: header.map(|(length, _)| length),
+                header_size_text: header.map_or(b"", |(_, text)| text),
+                size_text: size,
+                payload,
+                tail: None,
+            };
+            let picks = [GroupPick {
+                receiver: GroupId::from_u64(5),
+                origin: GroupId::from_u64(6 << 32),
+            }];
+            for kind in [Kind::Message, Kind::ReturnedPick, Kind::ReturnedBranch] {
+                let mut bytes = Vec::new();
+                encode(&mut bytes, &head(kind), &picks, &message);
+                assert!(bytes.len() <= encoded_bytes_max(&message, 1));
+                let total = bytes.len();
+                bytes.extend_from_slice(b"next");
+                let (entry, consumed) = decode(&bytes);
+                assert_eq!(consumed, total);
+                assert_eq!(entry.head, head(kind));
+                assert_eq!(entry.picks().collect::<Vec<_>>(), picks);
+                assert_eq!(entry.message.subject, b"a.b");
+                assert_eq!(entry.message.reply, reply);
+                assert_eq!(entry.message.header_len, message.header_len);
+                assert_eq!(entry.message.size_text, size);
+                assert_eq!(entry.message.payload, payload);
+            }
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! What came from other shards: control is applied, then batches are routed.
+
+use super::control::Control;
+use super::entry::{self, Batch, Entry, GroupPick, Head, Kind};
+use super::publish::deliver_to_group;
+use super::Core;
+use crate::outbound::Pressure;
+use crate::router::{Matched, ShardId, ShardSet};
+
+impl Core {
+    /// A batch was taken from the lane of `from`; it is routed by [`Self::route`],
+    /// after the control that was taken after it.
+    pub fn take_batch(&mut self, from: ShardId, batch: Batch) {
+        self.inbound.push((from, batch));
+    }
+
+    /// An item of the control lane of `from`.
+    pub fn handle_control(&mut self, from: ShardId, item: Control) {
+        match item {
+            Control::Interest { seq, change } => {
+                self.router.apply_remote(from, &change);
+                self.barrier.applied(from, seq);
+            }
+            Control::Fence { seq } => self.barrier.applied(from, seq),
+            Control::InterestAck { seq, position } => {
+                self.barrier.handle_ack(from, seq, position);
+            }
+            Control::Pressure { origin, full } => {
+                self.owe_stall(origin, full);
+                self.pressed.push(origin);
+            }
+        }
+    }
+
+    /// Peer `to` has routed our lane up to `position`. To be told before the
+    /// batches of the turn are taken: what the peer returned stands before the
+    /// position in its lane to us.
+    pub fn handle_routed(&mut self, to: ShardId, position: u64) {
+        self.barrier.handle_routed_out(to, position);
+    }
+
+    /// All control of the turn is applied: acknowledge it and route the batches.
+    pub fn route(&mut self) {
+        for shard in self.peers() {
+            let index = usize::from(shard.0);
+            if let Some(seq) = self.barrier.take_ack(shard) {
+                let position = self.lanes[index].appended();
+                self.control[index].push(Control::InterestAck { seq, position });
+            }
+        }
+        for (from, batch) in std::mem::take(&mut self.inbound) {
+            self.route_batch(from, &batch);
+            self.barrier.handle_routed_in(from, u64::from(batch.entries));
+            self.routed.push((from, batch));
+        }
+        for key in std::mem::take(&mut self.pressed) {
+            self.stall_now(key);
+        }
+    }
+
+    fn route_batch(&mut self, from: ShardId, batch: &Batch) {
+        let mut bytes = &batch.bytes[..];
+        let mut entries = 0;
+        while !bytes.is_empty() {
+            let (entry, length) = entry::decode(bytes);
+            match entry.head.kind {
+                Kind::Message => self.route_entry(from, &entry),
+                Kind::ReturnedPick => {
+                    for pick in entry.picks() {
+                        self.pick_again(&entry.head, pick.origin, &entry.message);
+                    }
+                }
+                Kind::ReturnedBranch => self.lose_branch(&entry.head, &entry.message),
+            }
+            bytes = &bytes[length..];
+            entries += 1;
+        }
+        assert_eq!(entries, batch.entries, "a batch holds what its sender counted");
+    }
+
+    fn route_entry(&mut self, from: ShardId, entry: &Entry<'_>) {
+        let Entry { head, message, .. } = entry;
+        self.counters.lane_messages += 1;
+        self.deliverer.pressure = Pressure::Low;
+        let Matched { plan, subscriptions, groups } =
+            self.router.matched(head.account, message.subject);
+        let mut taken = false;
+        if head.plain {
+            for delivery in plan.deliveries() {
+                let subscription = &mut subscriptions[delivery.sub];
+                let prefix = plan.prefix(delivery);
+                taken |= self.deliverer.deliver(delivery.sub, subscription, prefix, message);
+            }
+        }
+        let lane = &mut self.lanes[usize::from(from.0)];
+        for pick in entry.picks() {
+            let delivered = groups.get(pick.receiver).is_some_and(|group| {
+                let (deliverer, random) = (&mut self.deliverer, &mut self.random);
+                deliver_to_group(group, subscriptions, deliverer, random, message)
+            });
+            if !delivered {
+                let mut tried = head.tried;
+                tried.insert(self.config.own);
+                let back = Head { kind: Kind::ReturnedPick, plain: false, tried, ..*head };
+                lane.append(&back, &[GroupPick { ..pick }], message);
+                self.counters.returned += 1;
+            }
+        }
+        if head.plain && !taken && head.request != 0 {
+            let back = Head {
+                kind: Kind::ReturnedBranch,
+                plain: false,
+                tried: ShardSet::default(),
+                ..*head
+            };
+            // The requester needs the subjects for its 503, not the payload.
+            let empty = crate::proto::Publish {
+                header_len: None,
+                header_size_text: b"",
+                size_text: b"0",
+                payload: b"",
+                tail: None,
+                ..*message
+            };
+            lane.append(&back, &[], &empty);
+        }
+        if self.deliverer.pressure != Pressure::Low {
+            let full = self.deliverer.pressure == Pressure::Over;
+            let item = Control::Pressure { origin: head.origin, full };
+            let control = &mut self.control[usize::from(from.0)];
+            // One record a turn and publisher is enough to slow it down.
+            if control.last() != Some(&item) {
+                control.push(item);
+            }
+        }
+        self.settle_deliveries();
+    }
+}

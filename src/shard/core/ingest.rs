@@ -1,0 +1,440 @@
+//! Bytes of one connection: parse, obey.
+
+use super::connection::{ConnKey, Phase};
+use super::control::Control;
+use super::timers::Timer;
+use super::Core;
+use crate::client::{Client, Keepalive, Refusal, SubscribeRefusal};
+use crate::proto::{self, CloseReason, Command, Parsed, Publish, WireError};
+use crate::router::ConnId;
+use crate::subject::{self, AccountId};
+
+/// What publishing needs to know of its connection, read once a chunk.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Publisher {
+    pub(super) key: ConnKey,
+    pub(super) slot: ConnId,
+    pub(super) account: AccountId,
+    pub(super) echo: bool,
+    pub(super) no_responders: bool,
+    verbose: bool,
+    pedantic: bool,
+    authenticated: bool,
+}
+
+/// Input kept while a connection is paused before receiving is stopped.
+const PAUSED_INPUT_MAX: usize = 64 * 1024;
+
+/// An incomplete operation above this gets a buffer of its declared size.
+const INBOX_BYTES: usize = 64 * 1024;
+
+impl Core {
+    /// Bytes came from a connection's socket.
+    pub fn handle_received(&mut self, key: ConnKey, bytes: &[u8]) {
+        let Some(connection) = self.deliverer.connections.get(key) else { return };
+        if connection.phase != Phase::Open {
+            return;
+        }
+        if !connection.pause.is_none() || connection.resuming {
+            connection.inbox.extend_from_slice(bytes);
+            if connection.inbox.len() > PAUSED_INPUT_MAX && !connection.receive_stopped {
+                connection.receive_stopped = true;
+                self.receive_changes.push((key, false));
+            }
+            return;
+        }
+        let mut bytes = bytes;
+        if !connection.inbox.is_empty() {
+            bytes = self.complete_inbox(key, bytes);
+        }
+        if !bytes.is_empty() {
+            let consumed = self.ingest(key, bytes);
+            self.keep(key, &bytes[consumed..]);
+        }
+        self.settle_stall(key);
+    }
+
+    /// Connections whose pause has ended: parse what they sent meanwhile.
+    pub fn resume_parsing(&mut self) {
+        for key in std::mem::take(&mut self.resume) {
+            let Some(connection) = self.deliverer.connections.get(key) else { continue };
+            connection.resuming = false;
+            if connection.phase != Phase::Open || !connection.pause.is_none() {
+                continue;
+            }
+            let kept = std::mem::take(&mut connection.inbox);
+            let consumed = if kept.is_empty() { 0 } else { self.ingest(key, &kept) };
+            self.keep_rest(key, kept, consumed);
+            self.settle_stall(key);
+            let Some(connection) = self.deliverer.connections.get(key) else { continue };
+            if connection.receive_stopped
+                && connection.pause.is_none()
+                && connection.phase == Phase::Open
+            {
+                connection.receive_stopped = false;
+                self.receive_changes.push((key, true));
+            }
+        }
+    }
+
+    /// Feeds `bytes` to the incomplete operation that is kept, no further than
+    /// its end; returns what is left of them.
+    fn complete_inbox<'a>(&mut self, key: ConnKey, bytes: &'a [u8]) -> &'a [u8] {
+        let mut bytes = bytes;
+        while !bytes.is_empty() {
+            let Some(connection) = self.deliverer.connections.get(key) else { return &[] };
+            if connection.phase != Phase::Open {
+                return &[];
+            }
+            if connection.inbox.is_empty() && connection.pause.is_none() {
+                return bytes;
+            }
+            if !connection.pause.is_none() {
+                connection.inbox.extend_from_slice(bytes);
+                return &[];
+            }
+            let missing = connection.inbox_needs.saturating_sub(connection.inbox.len());
+            let take = if missing > 1 {
+                missing.min(bytes.len())
+            } else {
+                // The control line is not complete: go on to its end.
+                memchr::memchr(b'\n', bytes).map_or(bytes.len(), |at| at + 1)
+            };
+            connection.inbox.extend_from_slice(&bytes[..take]);
+            bytes = &bytes[take..];
+            if connection.inbox.len() < connection.inbox_needs {
+                continue;
+            }
+            let kept = std::mem::take(&mut connection.inbox);
+            let consumed = self.ingest(key, &kept);
+            self.keep_rest(key, kept, consumed);
+        }
+        bytes
+    }
+
+    /// Gives an input buffer back to its connection, less what was consumed.
+    fn keep_rest(&mut self, key: ConnKey, mut kept: Vec<u8>, consumed: usize) {
+        let Some(connection) = self.deliverer.connections.get(key) else { return };
+        if connection.phase != Phase::Open {
+            return;
+        }
+        if consumed >= kept.len() {
+            // A small buffer stays for the next incomplete operation of a busy
+            // connection; an idle connection gets rid of it in its keep-alive.
+            if kept.capacity() <= INBOX_BYTES {
+                kept.clear();
+                connection.inbox = kept;
+            }
+            return;
+        }
+        kept.drain(..consumed);
+        let missing = connection.inbox_needs.saturating_sub(kept.len());
+        kept.reserve(missing);
+        connection.inbox = kept;
+    }
+
+    /// Keeps bytes that could not be parsed yet.
+    fn keep(&mut self, key: ConnKey, rest: &[u8]) {
+        if rest.is_empty() {
+            return;
+        }
+        let Some(connection) = self.deliverer.connections.get(key) else { return };
+        if connection.phase != Phase::Open {
+            return;
+        }
+        let room = connection.inbox_needs.max(rest.len());
+        connection.inbox.reserve(room);
+        connection.inbox.extend_from_slice(rest);
+    }
+
+    /// Lets a publisher that met slow receivers wait.
+    fn settle_stall(&mut self, key: ConnKey) {
+        let Some(connection) = self.deliverer.connections.get(key) else { return };
+        let owed = std::mem::take(&mut connection.stall_owed);
+        if owed > 0 && connection.phase == Phase::Open && !connection.pause.stall {
+            connection.pause.stall = true;
+            self.timers.set(self.now + owed, Timer::Stall, key);
+            self.counters.stalls += 1;
+        }
+    }
+
+    /// Parses and obeys as much of `bytes` as it may; returns the bytes
+    /// consumed. `bytes` starts at an operation.
+    fn ingest(&mut self, key: ConnKey, bytes: &[u8]) -> usize {
+        let Some(mut publisher) = self.publisher(key) else { return bytes.len() };
+        let mut limits = self.config.parser;
+        limits.headers = self.config.headers
+            && self.deliverer.connections.get(key).is_some_and(|connection| connection.headers);
+        let mut consumed = 0;
+        let (mut messages, mut message_bytes) = (0_u64, 0_u64);
+        self.interrupted = false;
+        while consumed < bytes.len() {
+            let rest = &bytes[consumed..];
+            if !publisher.authenticated && !matches!(rest.first(), Some(b'c' | b'C')) {
+                self.fail(key, WireError::AuthorizationViolation, CloseReason::AuthenticationFailure);
+                break;
+            }
+            match proto::parse(rest, &limits) {
+                Ok(Parsed::Command { command: Command::Publish(message), consumed: length }) => {
+                    consumed += length;
+                    messages += 1;
+                    message_bytes += message.payload.len() as u64;
+                    self.handle_publish(&publisher, &message);
+                }
+                Ok(Parsed::Command { command, consumed: length }) => {
+                    consumed += length;
+                    let reread = matches!(command, Command::Connect { .. });
+                    self.obey(&publisher, command);
+                    if reread {
+                        let Some(anew) = self.publisher(key) else { break };
+                        publisher = anew;
+                        let connection = self.deliverer.connections.get(key);
+                        limits.headers = connection.is_some_and(|connection| connection.headers);
+                    }
+                }
+                Ok(Parsed::Incomplete { needed }) => {
+                    if let Some(connection) = self.deliverer.connections.get(key) {
+                        connection.inbox_needs = needed;
+                    }
+                    break;
+                }
+                Err(error) => {
+                    let reason = error.close_reason();
+                    match error.wire_error() {
+                        Some(text) => self.fail(key, text, reason),
+                        None => self.close(key, reason, true),
+                    }
+                    break;
+                }
+            }
+            if self.interrupted {
+                break;
+            }
+        }
+        self.counters.in_messages += messages;
+        self.counters.in_bytes += message_bytes;
+        if let Some(connection) = self.deliverer.connections.get(key) {
+            connection.in_messages += messages;
+            connection.in_bytes += message_bytes;
+            if messages > 0 {
+                connection.client.keepalive.active_at = self.now;
+            }
+            if self.interrupted {
+                connection.inbox_needs = 1;
+            }
+        }
+        consumed
+    }
+
+    fn publisher(&mut self, key: ConnKey) -> Option<Publisher> {
+        let connection = self.deliverer.connections.get(key)?;
+        let client = &connection.client;
+        (connection.phase == Phase::Open).then_some(Publisher {
+            key,
+            slot: key.slot(),
+            account: client.account,
+            echo: client.echo,
+            no_responders: client.no_responders,
+            verbose: client.verbose,
+            pedantic: client.pedantic,
+            authenticated: client.authenticated,
+        })
+    }
+
+    #[inline]
+    fn handle_publish(&mut self, publisher: &Publisher, message: &Publish<'_>) {
+        if let Some(error) = Client::check_publish(message.subject, message.reply) {
+            self.send_error(publisher.key, &error);
+            return;
+        }
+        if publisher.pedantic && !subject::is_literal(message.subject) {
+            self.send_error(publisher.key, &WireError::InvalidPublishSubject);
+        }
+        if publisher.verbose {
+            self.send(publisher.key, b"+OK\r\n");
+        }
+        self.publish(publisher, message);
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn obey(&mut self, publisher: &Publisher, command: Command<'_>) {
+        let key = publisher.key;
+        match command {
+            Command::Subscribe { subject, queue, sid } => {
+                self.handle_subscribe(publisher, subject, queue, sid);
+            }
+            Command::Unsubscribe { sid, max } => self.handle_unsubscribe(publisher, sid, max),
+            Command::Connect { json } => self.handle_connect(key, json),
+            Command::Ping => self.handle_ping(key),
+            Command::Pong => {
+                let now = self.now;
+                if let Some(connection) = self.deliverer.connections.get(key) {
+                    connection.client.keepalive.handle_pong(now);
+                }
+            }
+            Command::Info { json } => {
+                if let Err(error) = proto::validate_client_info(json) {
+                    self.close(key, error.close_reason(), true);
+                }
+            }
+            Command::Ok | Command::Publish(_) => {}
+        }
+    }
+
+    fn handle_connect(&mut self, key: ConnKey, json: &[u8]) {
+        let Some(connection) = self.deliverer.connections.get(key) else { return };
+        if connection.client.connected {
+            self.drop_subscriptions(key);
+        }
+        let Some(connection) = self.deliverer.connections.get(key) else { return };
+        let config = &self.config;
+        match connection.client.handle_connect(json, &config.authorization, config.headers) {
+            Ok(headers) => {
+                connection.headers = headers;
+                let verbose = connection.client.verbose;
+                if verbose {
+                    self.send(key, b"+OK\r\n");
+                }
+                self.arm_first_ping(key);
+            }
+            Err(Refusal { error: Some(error), reason }) => self.fail(key, error, reason),
+            Err(Refusal { error: None, reason }) => self.close(key, reason, true),
+        }
+    }
+
+    fn arm_first_ping(&mut self, key: ConnKey) {
+        let random = self.random.next();
+        let Some(connection) = self.deliverer.connections.get(key) else { return };
+        if !connection.ping_timer {
+            connection.ping_timer = true;
+            let delay = Keepalive::first_delay(&self.config.keepalive, random);
+            self.timers.set(self.now + delay, Timer::Ping, key);
+        }
+    }
+
+    fn handle_subscribe(
+        &mut self,
+        publisher: &Publisher,
+        pattern: &[u8],
+        queue: Option<&[u8]>,
+        sid: &[u8],
+    ) {
+        let key = publisher.key;
+        let now = self.now;
+        let Some(connection) = self.deliverer.connections.get(key) else { return };
+        connection.client.keepalive.active_at = now;
+        let known = connection.client.sids.get(sid, |sub| self.router.subscriptions()[sub].sid()).is_some();
+        if !known {
+            if let Err(refusal) =
+                connection.client.check_subscribe(pattern, queue, &self.config.limits)
+            {
+                return self.refuse_subscription(key, pattern, queue, &refusal);
+            }
+            let mut changes = std::mem::take(&mut self.changes);
+            let sub =
+                self.router.subscribe(key.slot(), publisher.account, pattern, queue, sid, &mut changes);
+            connection.client.sids.insert(sid, sub, |sub| self.router.subscriptions()[sub].sid());
+            if let Some(seq) = self.announce(&mut changes) {
+                if let Some(connection) = self.deliverer.connections.get(key) {
+                    connection.announced = seq;
+                }
+                self.pause_if_unacknowledged(key);
+            }
+            self.changes = changes;
+        }
+        if publisher.verbose {
+            self.send(key, b"+OK\r\n");
+        }
+    }
+
+    #[cold]
+    fn refuse_subscription(
+        &mut self,
+        key: ConnKey,
+        pattern: &[u8],
+        queue: Option<&[u8]>,
+        refusal: &SubscribeRefusal,
+    ) {
+        let error = match refusal {
+            SubscribeRefusal::TooManyTokens => {
+                WireError::SubscriptionTooManyTokens { subject: pattern }
+            }
+            SubscribeRefusal::ReservedQueue => WireError::SubscriptionViolation { subject: pattern, queue },
+            SubscribeRefusal::TooManySubscriptions => WireError::MaximumSubscriptionsExceeded,
+            SubscribeRefusal::InvalidSubject => WireError::InvalidSubject,
+        };
+        self.send_error(key, &error);
+    }
+
+    fn handle_unsubscribe(&mut self, publisher: &Publisher, sid: &[u8], max: Option<u64>) {
+        let key = publisher.key;
+        let now = self.now;
+        let Some(connection) = self.deliverer.connections.get(key) else { return };
+        connection.client.keepalive.active_at = now;
+        if let Some(sub) = connection.client.sids.get(sid, |sub| self.router.subscriptions()[sub].sid()) {
+            let subscription = &mut self.router.subscriptions_mut()[sub];
+            match max {
+                Some(max) if max > subscription.delivered => subscription.max = max,
+                _ => {
+                    subscription.max = 0;
+                    self.withdraw(key, sub);
+                }
+            }
+        }
+        if publisher.verbose {
+            self.send(key, b"+OK\r\n");
+        }
+    }
+
+    fn handle_ping(&mut self, key: ConnKey) {
+        let now = self.now;
+        let Some(connection) = self.deliverer.connections.get(key) else { return };
+        connection.client.keepalive.active_at = now;
+        let lanes = std::mem::take(&mut connection.touched);
+        let (announced, withdrawn) = (connection.announced, connection.withdrawn);
+        let appended = |shard: crate::router::ShardId| self.lanes[usize::from(shard.0)].appended();
+        if self.barrier.wait(key, announced, withdrawn, lanes, appended) {
+            self.send_pong(key);
+        } else {
+            connection.pause.barrier = true;
+            self.interrupted = true;
+        }
+    }
+
+    /// Too many changes are on their way: this connection waits.
+    fn pause_if_unacknowledged(&mut self, key: ConnKey) {
+        if self.barrier.unacknowledged() < self.config.unacknowledged_max {
+            return;
+        }
+        if let Some(connection) = self.deliverer.connections.get(key) {
+            connection.pause.interest = true;
+            self.interest_waiters.push(key);
+            self.interrupted = true;
+        }
+    }
+
+    /// Tells every peer of interest changes; returns the last one's sequence.
+    pub(super) fn announce(&mut self, changes: &mut Vec<crate::router::InterestChange>) -> Option<u64> {
+        if self.config.shards == 1 {
+            changes.clear();
+            return None;
+        }
+        let mut last = None;
+        for change in changes.drain(..) {
+            let seq = self.barrier.next_seq();
+            last = Some(seq);
+            self.broadcast(&Control::Interest { seq, change });
+        }
+        last
+    }
+
+    pub(super) fn broadcast(&mut self, item: &Control) {
+        let own = usize::from(self.config.own.0);
+        for (shard, lane) in self.control.iter_mut().enumerate() {
+            if shard != own {
+                lane.push(item.clone());
+            }
+        }
+    }
+}

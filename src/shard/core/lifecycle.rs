@@ -1,0 +1,375 @@
+//! A connection's way in and out, its timers, and the small things it is sent.
+
+use super::connection::{ConnKey, Phase};
+use super::control::Control;
+use super::timers::Timer;
+use super::{Core, Event};
+use crate::client::{Client, Tick};
+use crate::proto::{CloseReason, PerClient, WireError};
+use crate::router::SubId;
+
+/// Bytes that an INFO takes at most.
+const INFO_BYTES_MAX: usize = 8 * 1024;
+
+impl Core {
+    /// A connection was accepted: number `cid`, remote address `host`. INFO is
+    /// the first thing it gets.
+    pub fn open(&mut self, cid: u64, host: Box<str>) -> ConnKey {
+        let client = Client::new(cid, host, &self.config.authorization);
+        let authenticated = client.authenticated;
+        let key = self.deliverer.connections.insert(client);
+        self.counters.opened += 1;
+        if !authenticated {
+            self.timers.set(self.now + self.config.auth_timeout, Timer::Authentication, key);
+        }
+        self.send_info(key, false);
+        key
+    }
+
+    /// A connection beyond a limit: INFO, the error, and out again.
+    pub fn open_refused(&mut self, cid: u64, host: Box<str>, error: WireError<'_>) -> ConnKey {
+        let key = self.open(cid, host);
+        let reason = error.close_reason().unwrap_or(CloseReason::MaximumConnectionsExceeded);
+        self.fail(key, error, reason);
+        key
+    }
+
+    /// The peer closed its end, or the socket failed.
+    pub fn handle_end(&mut self, key: ConnKey, reason: CloseReason) {
+        let flush = reason == CloseReason::ClientClosed;
+        self.close(key, reason, flush);
+    }
+
+    /// The flight of a connection is over.
+    pub fn handle_sent(&mut self, key: ConnKey, delivered: bool) {
+        let Some(connection) = self.deliverer.connections.get(key) else { return };
+        connection.out.flight_landed();
+        if !delivered {
+            connection.out.discard_queued(&mut self.deliverer.pool);
+            match connection.phase {
+                Phase::Open => return self.close(key, CloseReason::WriteError, false),
+                Phase::Flushing => {
+                    connection.phase = Phase::Closing;
+                    self.closing.push(key);
+                }
+                Phase::Closing | Phase::Gone => {}
+            }
+            return;
+        }
+        if connection.out.has_queued() {
+            self.deliverer.mark_dirty(key.slot());
+        } else if connection.phase == Phase::Flushing {
+            connection.phase = Phase::Closing;
+            self.closing.push(key);
+        }
+    }
+
+    /// The shell has closed the socket and nothing of it is under way.
+    pub fn release(&mut self, key: ConnKey) {
+        let Some(connection) = self.deliverer.connections.get(key) else { return };
+        connection.phase = Phase::Gone;
+        if connection.draining == 0 {
+            self.deliverer.connections.remove(key.slot());
+        }
+    }
+
+    /// Lets every deadline that has passed take effect.
+    pub fn run_timers(&mut self) {
+        while let Some((timer, key)) = self.timers.expired(self.now) {
+            match timer {
+                Timer::Ping => self.handle_ping_timer(key),
+                Timer::Authentication => {
+                    let connection = self.deliverer.connections.get(key);
+                    if connection.is_some_and(|connection| !connection.client.authenticated) {
+                        self.fail(
+                            key,
+                            WireError::AuthenticationTimeout,
+                            CloseReason::AuthenticationTimeout,
+                        );
+                    }
+                }
+                Timer::Stall => {
+                    if let Some(connection) = self.deliverer.connections.get(key) {
+                        connection.pause.stall = false;
+                        self.resume_if_free(key);
+                    }
+                }
+                Timer::Write => self.handle_write_timer(key),
+                Timer::LameDuck => self.close_next_for_lame_duck(),
+            }
+        }
+    }
+
+    fn handle_ping_timer(&mut self, key: ConnKey) {
+        let now = self.now;
+        let limits = self.config.keepalive;
+        let Some(connection) = self.deliverer.connections.get(key) else { return };
+        if connection.phase != Phase::Open {
+            return;
+        }
+        if connection.inbox.is_empty() && connection.inbox.capacity() > 0 {
+            connection.inbox = Vec::new();
+        }
+        match connection.client.keepalive.handle_tick(now, &limits) {
+            Tick::Ping => self.send(key, b"PING\r\n"),
+            Tick::Skip => {}
+            Tick::Stale => {
+                return self.fail(key, WireError::StaleConnection, CloseReason::StaleConnection);
+            }
+        }
+        self.timers.set(now + limits.interval, Timer::Ping, key);
+    }
+
+    fn handle_write_timer(&mut self, key: ConnKey) {
+        let (now, deadline) = (self.now, self.config.write_deadline);
+        let Some(connection) = self.deliverer.connections.get(key) else { return };
+        if connection.out.in_flight() == 0 {
+            connection.write_timer = false;
+        } else if now - connection.send_started < deadline {
+            self.timers.set(connection.send_started + deadline, Timer::Write, key);
+        } else {
+            connection.write_timer = false;
+            self.counters.slow_consumers += 1;
+            self.close(key, CloseReason::SlowConsumerWriteDeadline, false);
+        }
+    }
+
+    /// Closes a connection that reads too slowly; what waits for it is dropped.
+    pub(super) fn close_slow(&mut self, key: ConnKey) {
+        let connection = self.deliverer.connections.get(key);
+        if connection.is_some_and(|connection| connection.phase == Phase::Open) {
+            self.counters.slow_consumers += 1;
+            self.close(key, CloseReason::SlowConsumerPendingBytes, false);
+        }
+    }
+
+    /// Sends an error and closes the connection once it is out.
+    pub(super) fn fail(&mut self, key: ConnKey, error: WireError<'_>, reason: CloseReason) {
+        self.send_error(key, &error);
+        self.close(key, reason, true);
+    }
+
+    /// Ends a connection: its interest goes now, its socket as soon as what
+    /// waits is sent (`flush`) or at once.
+    pub(super) fn close(&mut self, key: ConnKey, reason: CloseReason, flush: bool) {
+        let Some(connection) = self.deliverer.connections.get(key) else { return };
+        self.interrupted = true;
+        match connection.phase {
+            Phase::Open => {}
+            Phase::Flushing if !flush => {
+                connection.out.discard_queued(&mut self.deliverer.pool);
+                connection.phase = Phase::Closing;
+                self.closing.push(key);
+                return;
+            }
+            Phase::Flushing | Phase::Closing | Phase::Gone => return,
+        }
+        self.events.push(Event::Closed {
+            cid: connection.client.cid,
+            host: connection.client.host.clone(),
+            reason,
+            pending: connection.out.pending(),
+        });
+        connection.phase = Phase::Flushing;
+        connection.inbox = Vec::new();
+        if !flush {
+            connection.out.discard_queued(&mut self.deliverer.pool);
+        }
+        if !flush || connection.out.pending() == 0 {
+            connection.phase = Phase::Closing;
+            self.closing.push(key);
+        }
+        self.barrier.forget(key);
+        self.drop_subscriptions(key);
+    }
+
+    /// Removes every live subscription of a connection.
+    pub(super) fn drop_subscriptions(&mut self, key: ConnKey) {
+        let Some(connection) = self.deliverer.connections.get(key) else { return };
+        let subs = connection.client.sids.take_all();
+        let mut changes = std::mem::take(&mut self.changes);
+        for sub in subs {
+            self.router.remove(sub, &mut changes);
+            self.announce(&mut changes);
+        }
+        self.changes = changes;
+    }
+
+    /// UNSUB: gone at once on a single shard; else interest is withdrawn and
+    /// the subscription delivers what is still on its way.
+    pub(super) fn withdraw(&mut self, key: ConnKey, sub: SubId) {
+        let Some(connection) = self.deliverer.connections.get(key) else { return };
+        connection.client.sids.remove(self.router.subscriptions()[sub].sid(), sub);
+        let mut changes = std::mem::take(&mut self.changes);
+        if self.config.shards == 1 {
+            self.router.remove(sub, &mut changes);
+            changes.clear();
+            self.changes = changes;
+            return;
+        }
+        self.router.drain(sub, &mut changes);
+        let seq = match self.announce(&mut changes) {
+            Some(seq) => seq,
+            None => {
+                let seq = self.barrier.next_seq();
+                self.broadcast(&Control::Fence { seq });
+                seq
+            }
+        };
+        self.changes = changes;
+        self.barrier.drain(seq, sub, key);
+        if let Some(connection) = self.deliverer.connections.get(key) {
+            connection.withdrawn = seq;
+            connection.draining += 1;
+        }
+    }
+
+    /// A withdrawn subscription has had everything that was on its way.
+    pub(super) fn end_draining(&mut self, sub: SubId, key: ConnKey) {
+        let mut changes = std::mem::take(&mut self.changes);
+        self.router.remove(sub, &mut changes);
+        self.announce(&mut changes);
+        self.changes = changes;
+        let Some(connection) = self.deliverer.connections.get(key) else { return };
+        connection.draining -= 1;
+        if connection.draining == 0 && connection.phase == Phase::Gone {
+            self.deliverer.connections.remove(key.slot());
+        }
+    }
+
+    /// A subscription has had the last message it asked for.
+    pub(super) fn expire(&mut self, sub: SubId) {
+        let subscription = &mut self.router.subscriptions_mut()[sub];
+        if subscription.draining {
+            // The barrier removes it; until then its limit stops deliveries.
+            return;
+        }
+        let slot = subscription.conn;
+        if let Some(connection) = self.deliverer.connections.at(slot) {
+            connection.client.sids.remove(self.router.subscriptions()[sub].sid(), sub);
+        }
+        let mut changes = std::mem::take(&mut self.changes);
+        self.router.remove(sub, &mut changes);
+        self.announce(&mut changes);
+        self.changes = changes;
+    }
+
+    /// Appends bytes for one connection.
+    pub(super) fn send(&mut self, key: ConnKey, bytes: &[u8]) {
+        let Some(connection) = self.deliverer.connections.get(key) else { return };
+        if connection.phase == Phase::Open {
+            connection.out.append(&mut self.deliverer.pool, bytes, b"");
+            self.deliverer.mark_dirty(key.slot());
+        }
+    }
+
+    /// Appends an error; whether the connection closes is the caller's matter.
+    #[cold]
+    pub(super) fn send_error(&mut self, key: ConnKey, error: &WireError<'_>) {
+        let mut text = Vec::new();
+        error.write(&mut text);
+        self.send(key, &text);
+    }
+
+    /// Sends PONG, and INFO after the first one that follows CONNECT.
+    pub(super) fn send_pong(&mut self, key: ConnKey) {
+        self.send(key, b"PONG\r\n");
+        let Some(connection) = self.deliverer.connections.get(key) else { return };
+        let client = &mut connection.client;
+        if client.connected && !client.greeted {
+            client.greeted = true;
+            if client.protocol >= 1 {
+                self.send_info(key, true);
+            }
+        }
+    }
+
+    fn send_info(&mut self, key: ConnKey, connect_info: bool) {
+        let info = self.config.info.clone();
+        let Some(connection) = self.deliverer.connections.get(key) else { return };
+        let client = &connection.client;
+        let per_client = PerClient {
+            client_id: client.cid,
+            client_ip: client.host.split_once('\0').map_or(&*client.host, |(ip, _)| ip),
+            connect_info,
+            remote_account: if connect_info { "$G" } else { "" },
+            lame_duck: self.lame_duck,
+            ..PerClient::default()
+        };
+        connection.out.append_with(&mut self.deliverer.pool, INFO_BYTES_MAX, |out| {
+            info.write(out, &per_client);
+        });
+        self.deliverer.mark_dirty(key.slot());
+    }
+
+    /// Puts a connection whose pause may have ended on the list to be parsed.
+    pub(super) fn resume_if_free(&mut self, key: ConnKey) {
+        let Some(connection) = self.deliverer.connections.get(key) else { return };
+        if connection.pause.is_none() && !connection.resuming && connection.phase == Phase::Open {
+            connection.resuming = true;
+            self.resume.push(key);
+        }
+    }
+
+    /// Pressure from another shard: stall the publisher unless it is parsing.
+    pub(super) fn stall_now(&mut self, key: ConnKey) {
+        let Some(connection) = self.deliverer.connections.get(key) else { return };
+        let owed = std::mem::take(&mut connection.stall_owed);
+        if owed > 0 && connection.phase == Phase::Open && !connection.pause.stall {
+            connection.pause.stall = true;
+            self.counters.stalls += 1;
+            self.timers.set(self.now + owed, Timer::Stall, key);
+        }
+    }
+
+    /// Lame duck mode: every client that can be told is told.
+    pub fn enter_lame_duck(&mut self) {
+        self.lame_duck = true;
+        let keys: Vec<ConnKey> = self
+            .deliverer
+            .connections
+            .iter()
+            .filter(|connection| {
+                connection.phase == Phase::Open
+                    && connection.client.connected
+                    && connection.client.protocol >= 1
+            })
+            .map(|connection| connection.key)
+            .collect();
+        for key in keys {
+            self.send_info(key, false);
+        }
+    }
+
+    /// Lame duck mode, after the grace period: closes one connection now and
+    /// the others one by one, so that the last one goes after `duration`
+    /// nanoseconds.
+    pub fn close_over(&mut self, duration: u64) {
+        self.lame_duck_gap = duration / (self.deliverer.connections.len() as u64).max(1);
+        self.lame_duck_gap = self.lame_duck_gap.min(1_000_000_000);
+        self.close_next_for_lame_duck();
+    }
+
+    fn close_next_for_lame_duck(&mut self) {
+        let next = self
+            .deliverer
+            .connections
+            .iter()
+            .find(|connection| connection.phase == Phase::Open)
+            .map(|connection| connection.key);
+        let Some(key) = next else { return };
+        self.close(key, CloseReason::ServerShutdown, true);
+        let half = self.lame_duck_gap / 2;
+        let gap = half + self.random.next() % half.max(1);
+        self.timers.set(self.now + gap, Timer::LameDuck, key);
+    }
+
+    /// Closes every connection at once: the server ends.
+    pub fn close_all(&mut self) {
+        let keys: Vec<ConnKey> =
+            self.deliverer.connections.iter().map(|connection| connection.key).collect();
+        for key in keys {
+            self.close(key, CloseReason::ServerShutdown, true);
+        }
+    }
+}

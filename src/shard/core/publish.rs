@@ -1,0 +1,319 @@
+//! A client's message: to local subscribers, to picked queue members, and into
+//! the lanes of the shards that want it.
+
+use super::connection::ConnKey;
+use super::entry::{GroupPick, Head, Kind};
+use super::ingest::Publisher;
+use super::random::Random;
+use super::{Core, Deliverer};
+use crate::outbound::Pressure;
+use crate::proto::{self, Publish};
+use crate::router::{ConnId, Group, GroupId, Matched, Pick, ShardId, ShardSet, Subscriptions};
+use crate::subject::AccountId;
+
+/// What a publisher owes for a message that met a queue above three quarters,
+/// and for one that met a full queue; at most [`STALL_MAX`] a read. These are
+/// nats-server's figures, in nanoseconds.
+const STALL_HIGH: u64 = 2_000_000;
+const STALL_OVER: u64 = 5_000_000;
+const STALL_MAX: u64 = 10_000_000;
+
+/// The picks of one message, by shard; reused from message to message.
+#[derive(Debug, Default)]
+pub(super) struct Picks {
+    by_shard: Vec<Vec<GroupPick>>,
+    shards: ShardSet,
+}
+
+impl Picks {
+    pub(super) fn new(shards: usize) -> Self {
+        Self { by_shard: vec![Vec::new(); shards], shards: ShardSet::default() }
+    }
+
+    fn add(&mut self, shard: ShardId, pick: GroupPick) {
+        self.by_shard[usize::from(shard.0)].push(pick);
+        self.shards.insert(shard);
+    }
+
+    fn clear(&mut self) {
+        for shard in self.shards.iter() {
+            self.by_shard[usize::from(shard.0)].clear();
+        }
+        self.shards = ShardSet::default();
+    }
+}
+
+impl Core {
+    /// Routes a message of a local client.
+    #[inline]
+    pub(super) fn publish(&mut self, publisher: &Publisher, message: &Publish<'_>) {
+        let Matched { plan, subscriptions, groups } =
+            self.router.matched(publisher.account, message.subject);
+        let mut delivered = 0_u32;
+        self.deliverer.pressure = Pressure::Low;
+        let skipped = if publisher.echo { ConnId(u32::MAX) } else { publisher.slot };
+        for delivery in plan.deliveries() {
+            let subscription = &mut subscriptions[delivery.sub];
+            if subscription.draining || delivery.conn == skipped {
+                continue;
+            }
+            let prefix = plan.prefix(delivery);
+            let taken = self.deliverer.deliver(delivery.sub, subscription, prefix, message);
+            delivered += u32::from(taken);
+        }
+        let mut branches = 0;
+        if !plan.groups().is_empty() || !plan.remote().is_empty() {
+            for &id in plan.groups() {
+                let Some(group) = groups.get(id) else { continue };
+                let picked = pick_member(
+                    group,
+                    skipped,
+                    ShardSet::default(),
+                    subscriptions,
+                    &mut self.deliverer,
+                    &mut self.random,
+                    self.config.own,
+                    message,
+                );
+                match picked {
+                    Picked::Local => delivered += 1,
+                    Picked::Remote(shard, receiver) => {
+                        self.picks.add(shard, GroupPick { receiver, origin: id });
+                        branches += 1;
+                    }
+                    Picked::Nobody => {}
+                }
+            }
+            let remote = plan.remote();
+            if !remote.is_empty() || branches > 0 {
+                branches += remote.len();
+                self.send_to_shards(publisher, message, remote, branches, delivered);
+            }
+        }
+        if self.deliverer.pressure != Pressure::Low {
+            let pressure = self.deliverer.pressure;
+            self.owe_stall(publisher.key, pressure == Pressure::Over);
+        }
+        if delivered == 0 && branches == 0 && publisher.no_responders && !message.reply.is_empty() {
+            self.send_no_responders(publisher.key, message.subject, message.reply);
+        }
+        self.settle_deliveries();
+    }
+
+    /// Appends a message to the lanes of the shards that want it.
+    fn send_to_shards(
+        &mut self,
+        publisher: &Publisher,
+        message: &Publish<'_>,
+        plain: ShardSet,
+        branches: u32,
+        delivered: u32,
+    ) {
+        let waits = publisher.no_responders && !message.reply.is_empty() && delivered == 0;
+        let request = if waits { self.requests.open(publisher.key, branches) } else { 0 };
+        let targets = ShardSet(plain.0 | self.picks.shards.0);
+        for shard in targets.iter() {
+            let head = Head {
+                kind: Kind::Message,
+                account: publisher.account,
+                origin: publisher.key,
+                no_echo: !publisher.echo,
+                plain: plain.contains(shard),
+                request,
+                tried: ShardSet::default(),
+            };
+            let lane = &mut self.lanes[usize::from(shard.0)];
+            lane.append(&head, &self.picks.by_shard[usize::from(shard.0)], message);
+            if lane.is_full() {
+                self.pause_for_lane(publisher.key, shard);
+            }
+        }
+        self.picks.clear();
+        if let Some(connection) = self.deliverer.connections.get(publisher.key) {
+            connection.touched = ShardSet(connection.touched.0 | targets.0);
+        }
+    }
+
+    #[cold]
+    fn pause_for_lane(&mut self, key: ConnKey, shard: ShardId) {
+        self.interrupted = true;
+        let Some(connection) = self.deliverer.connections.get(key) else { return };
+        if !connection.pause.lanes.contains(shard) {
+            connection.pause.lanes.insert(shard);
+            self.lanes[usize::from(shard.0)].wait(key);
+            self.counters.lane_pauses += 1;
+        }
+    }
+
+    /// A pick came back: its group has no member left on the shards `tried`.
+    pub(super) fn pick_again(&mut self, head: &Head, origin_group: GroupId, message: &Publish<'_>) {
+        let slot = head.origin.slot();
+        let lives = self.deliverer.connections.get(head.origin).is_some();
+        let skipped = if head.no_echo && lives { slot } else { ConnId(u32::MAX) };
+        let Matched { subscriptions, groups, .. } =
+            self.router.matched(head.account, message.subject);
+        let picked = match groups.get(origin_group) {
+            None => Picked::Nobody,
+            Some(group) => pick_member(
+                group,
+                skipped,
+                head.tried,
+                subscriptions,
+                &mut self.deliverer,
+                &mut self.random,
+                self.config.own,
+                message,
+            ),
+        };
+        match picked {
+            Picked::Local => self.requests.taken(head.request),
+            Picked::Remote(shard, receiver) => {
+                let request =
+                    if head.request == 0 { 0 } else { self.requests.moved(head.request) };
+                let head = Head { kind: Kind::Message, plain: false, request, ..*head };
+                let lane = &mut self.lanes[usize::from(shard.0)];
+                lane.append(&head, &[GroupPick { receiver, origin: origin_group }], message);
+                let position = lane.appended();
+                self.barrier.extend(head.origin, shard, position);
+                if let Some(connection) = self.deliverer.connections.get(head.origin) {
+                    connection.touched.insert(shard);
+                }
+            }
+            Picked::Nobody => self.lose_branch(head, message),
+        }
+        self.settle_deliveries();
+    }
+
+    /// A branch of a request found nobody.
+    pub(super) fn lose_branch(&mut self, head: &Head, message: &Publish<'_>) {
+        if head.request == 0 {
+            return;
+        }
+        if let Some(requester) = self.requests.branch_lost(head.request) {
+            self.send_no_responders(requester, message.subject, message.reply);
+        }
+    }
+
+    /// The publisher met a slow receiver, here or on another shard.
+    pub(super) fn owe_stall(&mut self, key: ConnKey, over: bool) {
+        if let Some(connection) = self.deliverer.connections.get(key) {
+            let stall = if over { STALL_OVER } else { STALL_HIGH };
+            connection.stall_owed = (connection.stall_owed + stall).min(STALL_MAX);
+        }
+    }
+
+    /// Sends the 503, if the requester has a plain subscription for the reply.
+    pub(super) fn send_no_responders(&mut self, key: ConnKey, subject: &[u8], reply: &[u8]) {
+        let Some(account) =
+            self.deliverer.connections.get(key).map(|connection| connection.client.account)
+        else {
+            return;
+        };
+        let Matched { plan, subscriptions, .. } = self.router.matched(account, reply);
+        let own = plan.deliveries().iter().find(|delivery| delivery.conn == key.slot());
+        let Some(own) = own else { return };
+        let subscription = &subscriptions[own.sub];
+        if subscription.draining {
+            return;
+        }
+        let Some(connection) = self.deliverer.connections.get(key) else { return };
+        let bytes_max = subject.len() + reply.len() + subscription.sid().len() + 96;
+        connection.out.append_with(&mut self.deliverer.pool, bytes_max, |out| {
+            proto::write_no_responders(out, reply, subscription.sid(), subject);
+        });
+        self.deliverer.mark_dirty(key.slot());
+    }
+
+    /// What deliveries of one message left to do: remove subscriptions that
+    /// had their last message, close connections beyond `max_pending`.
+    #[inline]
+    pub(super) fn settle_deliveries(&mut self) {
+        if !self.deliverer.expired.is_empty() || !self.deliverer.over.is_empty() {
+            self.settle_deliveries_slowly();
+        }
+    }
+
+    #[cold]
+    fn settle_deliveries_slowly(&mut self) {
+        while let Some(sub) = self.deliverer.expired.pop() {
+            self.expire(sub);
+        }
+        while let Some(key) = self.deliverer.over.pop() {
+            self.close_slow(key);
+        }
+    }
+}
+
+/// Where a pick ended.
+enum Picked {
+    Local,
+    Remote(ShardId, GroupId),
+    Nobody,
+}
+
+/// Picks a member of `group` and delivers to it if it is local. Members that
+/// do not take the message are passed over, then other shards are asked.
+#[expect(clippy::too_many_arguments, reason = "disjoint parts of the core, borrowed one by one")]
+fn pick_member(
+    group: &Group,
+    skipped: ConnId,
+    excluded: ShardSet,
+    subscriptions: &mut Subscriptions,
+    deliverer: &mut Deliverer,
+    random: &mut Random,
+    own: ShardId,
+    message: &Publish<'_>,
+) -> Picked {
+    let mut excluded = excluded;
+    loop {
+        match group.pick(random.next(), excluded) {
+            None => return Picked::Nobody,
+            Some(Pick::Remote { shard, group }) => return Picked::Remote(shard, group),
+            Some(Pick::Local { start }) => {
+                let members = group.members();
+                let (before, after) = members.split_at(start);
+                for &member in after.iter().chain(before) {
+                    let subscription = &mut subscriptions[member];
+                    if subscription.conn == skipped {
+                        continue;
+                    }
+                    if deliverer.deliver_to_member(member, subscription, message) {
+                        return Picked::Local;
+                    }
+                }
+                excluded.insert(own);
+            }
+        }
+    }
+}
+
+/// Delivers to any member of `group` on this shard, draining ones last.
+pub(super) fn deliver_to_group(
+    group: &Group,
+    subscriptions: &mut Subscriptions,
+    deliverer: &mut Deliverer,
+    random: &mut Random,
+    message: &Publish<'_>,
+) -> bool {
+    let members = group.members();
+    let start = if members.is_empty() {
+        0
+    } else {
+        usize::try_from(random.next() % members.len() as u64).unwrap_or(0)
+    };
+    let (before, after) = members.split_at(start);
+    let candidates = after.iter().chain(before).chain(group.draining());
+    for &member in candidates {
+        if deliverer.deliver_to_member(member, &mut subscriptions[member], message) {
+            return true;
+        }
+    }
+    false
+}
+
+impl Core {
+    /// The account of a live connection.
+    pub(super) fn account_of(&self, key: ConnKey) -> Option<AccountId> {
+        self.deliverer.connections.peek(key).map(|connection| connection.client.account)
+    }
+}

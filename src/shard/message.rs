@@ -1,0 +1,37 @@
+//! What travels in a control lane: items of the cores, and those of the shells.
+
+use std::os::fd::OwnedFd;
+
+use super::core::Control;
+
+/// One item of a control lane.
+#[derive(Debug)]
+pub(super) enum Message {
+    /// For the receiver's core.
+    Core(Control),
+    /// Shard 0 hands a connection over.
+    Adopt(Adopted),
+    /// A connection that shard 0 had placed is gone (to shard 0).
+    Released,
+    /// Lame duck mode begins: tell the clients.
+    LameDuck,
+    /// Close the clients one by one over these nanoseconds.
+    CloseOver(u64),
+    /// The server ends: close everything and report.
+    Stop,
+    /// This shard has closed everything (to shard 0).
+    Stopped,
+}
+
+/// A connection on its way to the shard that will own it.
+#[derive(Debug)]
+pub(super) struct Adopted {
+    /// The socket.
+    pub(super) socket: OwnedFd,
+    /// Connection number.
+    pub(super) cid: u64,
+    /// Remote address, as INFO shows it.
+    pub(super) host: Box<str>,
+    /// `max_connections` is reached: tell it so and close it.
+    pub(super) refused: bool,
+}

@@ -1,0 +1,280 @@
+//! From options to running shards, and back to the end of the process.
+
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::Arc;
+
+use glommio::{LocalExecutorBuilder, Placement};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
+use signal_hook::iterator::Signals;
+use thiserror::Error;
+
+use super::accept::Acceptor;
+use super::core::{Batch, Core, CoreConfig};
+use super::message::Message;
+use super::task::{Control, ShardTask};
+use super::watchdog::{self, Pulse};
+use crate::client::{Authorization, KeepaliveLimits, Limits};
+use crate::config::{Options, COMPATIBLE_VERSION, MIDGE_VERSION};
+use crate::host;
+use crate::log::Log;
+use crate::mesh::{self, Endpoint};
+use crate::net::{socket, Ring, RingConfig, RingError};
+use crate::proto::{InfoTemplate, ParserLimits, ServerInfo};
+use crate::router::ShardId;
+
+/// Batches in one data lane: 1 MiB between two shards.
+const DATA_LANE_BATCHES: usize = 16;
+
+/// Interest changes that may be unacknowledged before a connection is paused.
+const UNACKNOWLEDGED_MAX: u64 = 64 * 1024;
+
+/// Shards there can be.
+const SHARDS_MAX: usize = 64;
+
+/// Connections that may wait in the listener's backlog.
+const BACKLOG: u32 = 4096;
+
+/// Memory and depth of glommio's own rings; sockets do not run on them.
+const EXECUTOR_IO_MEMORY: usize = 2 << 20;
+const EXECUTOR_RING_DEPTH: usize = 256;
+
+/// Why the server did not start, in the words it says.
+#[derive(Debug, Error)]
+pub enum StartError {
+    /// The client port could not be opened.
+    #[error("Error listening on port: {address}, {reason:?}")]
+    Listen {
+        /// `host:port` as asked for.
+        address: String,
+        /// What the system said.
+        reason: String,
+    },
+    /// The ring could not be made.
+    #[error(transparent)]
+    Ring(#[from] RingError),
+    /// An executor could not be started.
+    #[error("cannot start a shard: {0}")]
+    Executor(String),
+    /// More shards than there can be.
+    #[error("shards: {0} asked for, at most {SHARDS_MAX}")]
+    Shards(usize),
+    /// A thread or a signal handler could not be set up.
+    #[error("cannot start: {0}")]
+    System(#[from] std::io::Error),
+}
+
+/// Runs the broker until a signal ends it.
+///
+/// # Errors
+/// It did not start.
+pub fn run(options: &Options, log: &Log) -> Result<(), StartError> {
+    let cpus = host::available_cpus();
+    let shards = options.shards.unwrap_or_else(host::default_shards);
+    if shards == 0 || shards > SHARDS_MAX {
+        return Err(StartError::Shards(shards));
+    }
+    let files = host::raise_file_limit();
+    // Asked before the port is taken: a broker that cannot run must not listen.
+    drop(Ring::new(&RingConfig { receive_buffers: 2, ..RingConfig::default() })?);
+    let (listener, address) = listen(options)?;
+    let identity = Identity::new();
+    let info = Arc::new(InfoTemplate::new(&server_info(options, &identity, address)));
+    announce_start(options, log, &identity, shards, files);
+
+    let control = Arc::new(Control {
+        signals: AtomicU32::new(0),
+        lame_duck_grace: nanoseconds(options.lame_duck_grace_period),
+        lame_duck_duration: nanoseconds(options.lame_duck_duration),
+        log: log.clone(),
+    });
+    let endpoints: Vec<Endpoint<Message, Batch>> = mesh::mesh(shards, DATA_LANE_BATCHES);
+    let watch = endpoints[0].watch();
+    let pulses: Vec<Arc<Pulse>> = (0..shards).map(|_| Arc::default()).collect();
+    let mut signals = Signals::new([SIGINT, SIGTERM, SIGUSR1, SIGUSR2, SIGHUP])?;
+    let handle = signals.handle();
+
+    let mut acceptor = Some(Acceptor::new(listener, shards, options.max_connections));
+    let mut executors = Vec::new();
+    for (shard, endpoint) in endpoints.into_iter().enumerate() {
+        let config = core_config(options, shard, shards, &info);
+        let pulse = Arc::clone(&pulses[shard]);
+        let control = Arc::clone(&control);
+        let acceptor = acceptor.take();
+        let log = log.clone();
+        let placement = cpus.get(shard % cpus.len().max(1)).copied();
+        let builder = LocalExecutorBuilder::new(placement.map_or(Placement::Unbound, Placement::Fixed))
+            .name(&format!("shard-{shard}"))
+            .io_memory(EXECUTOR_IO_MEMORY)
+            .ring_depth(EXECUTOR_RING_DEPTH);
+        let executor = builder.spawn(move || async move {
+            match ShardTask::new(Core::new(config), endpoint, acceptor, control, pulse) {
+                Ok(task) => task.run().await,
+                Err(error) => log.fatal(format_args!("shard {shard}: {error}")),
+            }
+        });
+        executors.push(executor.map_err(|error| StartError::Executor(error.to_string()))?);
+    }
+    announce_ready(options, log, address);
+
+    let stop = Arc::new(AtomicBool::new(false));
+    let watchdog = std::thread::Builder::new().name("watchdog".to_owned()).stack_size(64 << 10).spawn({
+        let (watch, stop) = (watch.clone(), Arc::clone(&stop));
+        move || watchdog::watch(&watch, &pulses, &stop)
+    })?;
+    let signal_thread = std::thread::Builder::new().name("signals".to_owned()).stack_size(64 << 10).spawn({
+        let control = Arc::clone(&control);
+        move || {
+            for signal in signals.forever() {
+                control.raise(signal);
+                watch.wake(0);
+            }
+        }
+    })?;
+    for executor in executors {
+        // A shard that panicked has aborted the process.
+        executor.join().map_err(|error| StartError::Executor(error.to_string()))?;
+    }
+    stop.store(true, Ordering::Relaxed);
+    handle.close();
+    // Neither thread can fail.
+    drop((watchdog.join(), signal_thread.join()));
+    Ok(())
+}
+
+/// Who this run of the server is.
+struct Identity {
+    server_id: String,
+    xkey: String,
+}
+
+impl Identity {
+    fn new() -> Self {
+        Self {
+            server_id: nkeys::KeyPair::new_server().public_key(),
+            xkey: nkeys::XKey::new().public_key(),
+        }
+    }
+}
+
+fn listen(options: &Options) -> Result<(OwnedFd, SocketAddr), StartError> {
+    let host = options.host.trim_matches(|c| c == '[' || c == ']');
+    let port = options.bind_port();
+    let shown = if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
+    let refuse = |error: std::io::Error| StartError::Listen {
+        address: shown.clone(),
+        reason: format!("listen tcp {shown}: bind: {}", host::go_error_text(&error)),
+    };
+    let address = (host, port)
+        .to_socket_addrs()
+        .map_err(refuse)?
+        .next()
+        .ok_or_else(|| refuse(std::io::Error::from(std::io::ErrorKind::AddrNotAvailable)))?;
+    let listener = socket::listen(address, BACKLOG).map_err(refuse)?;
+    let bound = socket::local_addr(listener.as_fd()).map_err(refuse)?;
+    Ok((listener, bound))
+}
+
+fn server_info(options: &Options, identity: &Identity, address: SocketAddr) -> ServerInfo {
+    let (mut advertised_host, mut advertised_port) = (options.host.clone(), address.port());
+    if let Some((host, port)) =
+        options.client_advertise.as_ref().and_then(|advertise| advertise.rsplit_once(':'))
+    {
+        advertised_host = host.trim_matches(|c| c == '[' || c == ']').to_owned();
+        advertised_port = port.parse().unwrap_or(advertised_port);
+    }
+    ServerInfo {
+        server_id: identity.server_id.clone(),
+        server_name: options.server_name.clone().unwrap_or_else(|| identity.server_id.clone()),
+        version: COMPATIBLE_VERSION.trim_start_matches('v').to_owned(),
+        go: "rust".to_owned(),
+        host: advertised_host,
+        port: advertised_port,
+        headers: !options.no_header_support,
+        auth_required: options.auth_required(),
+        max_payload: i64::try_from(options.max_payload).unwrap_or(i64::MAX),
+        api_level: 5,
+        xkey: identity.xkey.clone(),
+        midge_version: MIDGE_VERSION.trim_start_matches('v').to_owned(),
+        ..ServerInfo::default()
+    }
+}
+
+fn core_config(
+    options: &Options,
+    shard: usize,
+    shards: usize,
+    info: &Arc<InfoTemplate>,
+) -> CoreConfig {
+    let authorization = match (&options.token, &options.user) {
+        (Some(token), _) => Authorization::Token(token.clone()),
+        (None, Some(user)) => Authorization::User {
+            user: user.clone(),
+            password: options.password.clone().unwrap_or_default(),
+        },
+        (None, None) => Authorization::Open,
+    };
+    CoreConfig {
+        own: ShardId(u8::try_from(shard).unwrap_or(u8::MAX)),
+        shards,
+        seed: host::monotonic_ns() ^ (shard as u64) << 56,
+        max_pending: options.max_pending,
+        drop_when_high: options.no_fast_producer_stall,
+        write_deadline: nanoseconds(options.write_deadline),
+        auth_timeout: nanoseconds(options.auth_timeout),
+        parser: ParserLimits {
+            control_line_bytes_max: options.max_control_line,
+            payload_bytes_max: options.max_payload,
+            headers: false,
+        },
+        headers: !options.no_header_support,
+        limits: Limits {
+            subscriptions_max: options.max_subscriptions,
+            sub_tokens_max: options.max_sub_tokens.map_or(0, usize::from),
+        },
+        keepalive: KeepaliveLimits {
+            interval: nanoseconds(options.ping_interval),
+            outstanding_max: options.ping_max,
+        },
+        authorization: Arc::new(authorization),
+        info: Arc::clone(info),
+        unacknowledged_max: UNACKNOWLEDGED_MAX,
+    }
+}
+
+fn announce_start(
+    options: &Options,
+    log: &Log,
+    identity: &Identity,
+    shards: usize,
+    files: std::io::Result<host::FileLimit>,
+) {
+    log.info(format_args!("Starting midge"));
+    log.info(format_args!("  Version:  {MIDGE_VERSION} (nats-server {COMPATIBLE_VERSION})"));
+    let name = options.server_name.as_ref().unwrap_or(&identity.server_id);
+    log.info(format_args!("  Name:     {name}"));
+    log.info(format_args!("  ID:       {}", identity.server_id));
+    log.info(format_args!("  Shards:   {shards}"));
+    if let Some(file) = &options.config_file {
+        log.info(format_args!("Using configuration file: {}", file.display()));
+    }
+    if let Err(error) = files {
+        log.warning(format_args!("open files: the limit could not be raised: {error}"));
+    }
+}
+
+fn announce_ready(options: &Options, log: &Log, address: SocketAddr) {
+    let host = options.host.trim_matches(|c| c == '[' || c == ']');
+    let port = address.port();
+    if host.contains(':') {
+        log.info(format_args!("Listening for client connections on [{host}]:{port}"));
+    } else {
+        log.info(format_args!("Listening for client connections on {host}:{port}"));
+    }
+    log.info(format_args!("Server is ready"));
+}
+
+fn nanoseconds(duration: std::time::Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX / 4)
+}

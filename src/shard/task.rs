@@ -1,0 +1,600 @@
+//! The turn loop: the one task that owns a shard.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::Arc;
+
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
+
+use super::accept::Acceptor;
+use super::core::{Batch, ConnKey, Core, Event};
+use super::message::{Adopted, Message};
+use super::park::Parking;
+use super::sockets::Sockets;
+use super::watchdog::Pulse;
+use crate::host;
+use crate::log::Log;
+use crate::mesh::Endpoint;
+use crate::net::{Completion, End, Flight, Ring, RingConfig, RingError};
+use crate::proto::{CloseReason, WireError};
+use crate::router::{ConnId, ShardId};
+
+/// Completions that one turn takes.
+const COMPLETIONS_MAX: usize = 256;
+
+/// Batches that one turn takes from one lane.
+const BATCHES_MAX: usize = 4;
+
+/// Turns in a row, and nanoseconds, before the executor gets its say.
+const TURNS_MAX: u32 = 16;
+const BUSY_MAX: u64 = 2_000_000;
+
+/// Flights kept for reuse.
+const FLIGHTS_MAX: usize = 1024;
+
+/// The token of the listener; connections have generation bits above the slot.
+const LISTENER: u64 = 1 << 55;
+
+/// How long a shutdown waits for clients to take what is queued.
+const STOP_WAIT: u64 = 500_000_000;
+
+/// What all shards and the signal thread share.
+pub(super) struct Control {
+    /// A bit for each signal that came and is not handled yet.
+    pub(super) signals: AtomicU32,
+    pub(super) lame_duck_grace: u64,
+    pub(super) lame_duck_duration: u64,
+    pub(super) log: Log,
+}
+
+impl Control {
+    /// Notes a signal for shard 0.
+    pub(super) fn raise(&self, signal: i32) {
+        self.signals.fetch_or(1 << signal.clamp(0, 31), Ordering::Release);
+    }
+}
+
+/// How far the server is on its way out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    Serving,
+    /// Lame duck mode; clients are closed from this moment on.
+    LameDuck { close_at: Option<u64> },
+    /// Everything is being closed, by this moment at the latest.
+    Stopping { by: u64 },
+    Stopped,
+}
+
+/// One shard: its core, its ring, its end of the lanes.
+pub(super) struct ShardTask {
+    core: Core,
+    ring: Ring,
+    endpoint: Endpoint<Message, Batch>,
+    sockets: Sockets,
+    acceptor: Option<Acceptor>,
+    control: Arc<Control>,
+    pulse: Arc<Pulse>,
+    stage: Stage,
+    /// Shards that have stopped, counted by shard 0.
+    stopped: usize,
+    completions: Vec<Completion>,
+    dirty: Vec<ConnId>,
+    flights: Vec<Box<Flight>>,
+    /// Connections whose receive ended for want of buffers, to be re-armed in turn.
+    starved: Vec<ConnKey>,
+    now: u64,
+}
+
+impl ShardTask {
+    /// Makes the ring and arms what shard 0 listens to.
+    pub(super) fn new(
+        core: Core,
+        endpoint: Endpoint<Message, Batch>,
+        acceptor: Option<Acceptor>,
+        control: Arc<Control>,
+        pulse: Arc<Pulse>,
+    ) -> Result<Self, RingError> {
+        let ring = Ring::new(&RingConfig::default())?;
+        pulse.attach(ring.watch());
+        if let Err(error) = endpoint.set_wake_fd(ring.event_fd()) {
+            control.log.error(format_args!("a shard cannot be woken by its peers: {error}"));
+        }
+        let mut task = Self {
+            core,
+            ring,
+            endpoint,
+            sockets: Sockets::default(),
+            acceptor,
+            control,
+            pulse,
+            stage: Stage::Serving,
+            stopped: 0,
+            completions: Vec::with_capacity(COMPLETIONS_MAX),
+            dirty: Vec::new(),
+            flights: Vec::new(),
+            starved: Vec::new(),
+            now: host::monotonic_ns(),
+        };
+        task.arm_listener();
+        Ok(task)
+    }
+
+    /// Turns until the server ends.
+    pub(super) async fn run(mut self) {
+        let parking = Parking::new(self.ring.event_fd(), &self.pulse);
+        let Some(parking) = parking else {
+            self.control.log.fatal(format_args!("a shard's eventfd cannot be shared"));
+            return;
+        };
+        let mut turns = 0;
+        let mut busy_since = host::monotonic_ns();
+        loop {
+            let progress = self.turn();
+            if self.stage == Stage::Stopped {
+                break;
+            }
+            if progress || self.core.has_work() || self.ring.has_work() {
+                turns += 1;
+                if turns >= TURNS_MAX || self.now - busy_since > BUSY_MAX {
+                    parking.give_way().await;
+                    turns = 0;
+                    busy_since = host::monotonic_ns();
+                }
+                continue;
+            }
+            self.park(&parking).await;
+            turns = 0;
+            busy_since = host::monotonic_ns();
+        }
+    }
+
+    /// Sleeps until a completion, a lane or the next deadline.
+    async fn park(&mut self, parking: &Parking) {
+        let deadline = self.next_deadline();
+        self.ring.timeout(deadline);
+        self.endpoint.publish_deadline(deadline);
+        if !self.endpoint.begin_park(self.core.awaits_routed()) {
+            return;
+        }
+        match self.ring.begin_park() {
+            Ok(true) => {
+                parking.sleep().await;
+                self.ring.end_park();
+            }
+            Ok(false) => {}
+            Err(error) => self.fail(&error),
+        }
+        self.endpoint.end_park();
+        self.endpoint.publish_deadline(None);
+    }
+
+    /// One turn; returns whether anything happened.
+    fn turn(&mut self) -> bool {
+        self.endpoint.turn();
+        if let Err(error) = self.ring.enter() {
+            self.fail(&error);
+            return false;
+        }
+        let mut completions = std::mem::take(&mut self.completions);
+        let mut progress = self.ring.reap(&mut completions, COMPLETIONS_MAX) > 0;
+        self.now = host::monotonic_ns();
+        self.core.begin_turn(self.now);
+        if self.endpoint.shards() > 1 {
+            progress |= self.take_lanes();
+        }
+        self.core.route();
+        for completion in completions.drain(..) {
+            self.handle_completion(completion);
+        }
+        self.completions = completions;
+        self.core.resume_parsing();
+        self.core.run_timers();
+        self.run_own_timers();
+        self.core.finish();
+        if self.endpoint.shards() > 1 {
+            progress |= self.push_lanes();
+        }
+        self.change_receives();
+        self.flush();
+        self.close_sockets();
+        self.say_events();
+        progress
+    }
+
+    fn take_lanes(&mut self) -> bool {
+        let mut progress = false;
+        for peer in self.core.peers() {
+            let from = usize::from(peer.0);
+            self.core.handle_routed(peer, self.endpoint.routed(from));
+            while let Some(batch) = self.endpoint.take_recycled(from) {
+                self.core.handle_recycled(peer, batch);
+            }
+        }
+        for peer in self.core.peers() {
+            for _ in 0..BATCHES_MAX {
+                let Some(batch) = self.endpoint.take_data(usize::from(peer.0)) else { break };
+                self.core.take_batch(peer, batch);
+                progress = true;
+            }
+        }
+        for peer in self.core.peers() {
+            while let Some(message) = self.endpoint.take_control(usize::from(peer.0)) {
+                progress = true;
+                self.handle_message(peer, message);
+            }
+        }
+        progress
+    }
+
+    fn push_lanes(&mut self) -> bool {
+        let mut progress = false;
+        for peer in self.core.peers() {
+            for item in self.core.take_control_for(peer) {
+                self.endpoint.push_control(usize::from(peer.0), Message::Core(item));
+                progress = true;
+            }
+        }
+        for peer in self.core.peers() {
+            let to = usize::from(peer.0);
+            while let Some(batch) = self.core.next_batch(peer) {
+                if let Err(batch) = self.endpoint.push_data(to, batch) {
+                    self.core.put_back(peer, batch);
+                    break;
+                }
+                progress = true;
+            }
+            self.core.after_push(peer);
+        }
+        while let Some((from, batch)) = self.core.take_routed() {
+            self.endpoint.recycle(usize::from(from.0), batch);
+        }
+        for peer in self.core.peers() {
+            if let Some(position) = self.core.routed_to_publish(peer) {
+                self.endpoint.publish_routed(usize::from(peer.0), position);
+            }
+        }
+        self.endpoint.wake_parked();
+        progress
+    }
+
+    fn handle_message(&mut self, from: ShardId, message: Message) {
+        match message {
+            Message::Core(item) => self.core.handle_control(from, item),
+            Message::Adopt(adopted) => self.adopt(adopted),
+            Message::Released => {
+                if let Some(acceptor) = &mut self.acceptor {
+                    acceptor.released(usize::from(from.0));
+                }
+            }
+            Message::LameDuck => self.core.enter_lame_duck(),
+            Message::CloseOver(duration) => self.core.close_over(duration),
+            Message::Stop => self.stop(),
+            Message::Stopped => self.stopped += 1,
+        }
+    }
+
+    fn handle_completion(&mut self, completion: Completion) {
+        match completion {
+            Completion::Received { token, buffer, len, more } => {
+                let key = ConnKey::from_u64(token);
+                debug_assert!(len > 0);
+                self.core.handle_received(key, self.ring.buffer(buffer));
+                self.ring.release(buffer);
+                if !more {
+                    self.receive_ended(key);
+                }
+            }
+            Completion::Sent { token, flight, result } => {
+                self.handle_sent(ConnKey::from_u64(token), flight, result);
+            }
+            Completion::Ended { token, reason } => {
+                let key = ConnKey::from_u64(token);
+                match reason {
+                    End::Closed => self.core.handle_end(key, CloseReason::ClientClosed),
+                    End::Failed(_) => self.core.handle_end(key, CloseReason::ReadError),
+                    End::NoBuffers | End::Cancelled | End::Interrupted => {}
+                }
+                let over = matches!(reason, End::Closed | End::Failed(_));
+                if let Some(socket) = self.sockets.get(key) {
+                    socket.wanted &= !over;
+                }
+                self.receive_ended(key);
+            }
+            Completion::Accepted { result, more, .. } => self.handle_accepted(result, more),
+            Completion::Cancelled { .. } | Completion::Read { .. } | Completion::Timeout => {}
+        }
+    }
+
+    fn handle_accepted(&mut self, result: Result<std::os::fd::OwnedFd, i32>, more: bool) {
+        let Some(acceptor) = &mut self.acceptor else { return };
+        match result {
+            Ok(socket) => {
+                if let Some((shard, adopted)) = acceptor.place(socket) {
+                    if shard == self.endpoint.own() {
+                        self.adopt(adopted);
+                    } else {
+                        self.endpoint.push_control(shard, Message::Adopt(adopted));
+                    }
+                }
+                if !more {
+                    self.arm_listener();
+                }
+            }
+            Err(errno) => {
+                if acceptor.listener().is_some() {
+                    acceptor.failed(self.now);
+                    let error = std::io::Error::from_raw_os_error(errno);
+                    let words = host::go_error_text(&error);
+                    self.control.log.error(format_args!("Temporary Client Accept Error ({words})"));
+                }
+                if more {
+                    self.ring.cancel_accept(LISTENER);
+                }
+            }
+        }
+    }
+
+    fn arm_listener(&mut self) {
+        if let Some(listener) = self.acceptor.as_ref().and_then(Acceptor::listener) {
+            self.ring.accept(listener, LISTENER);
+        }
+    }
+
+    fn adopt(&mut self, adopted: Adopted) {
+        let Adopted { socket, cid, host, refused } = adopted;
+        let key = if refused {
+            self.core.open_refused(cid, host, WireError::MaximumConnectionsExceeded)
+        } else {
+            self.core.open(cid, host)
+        };
+        self.sockets.insert(key, socket);
+        if matches!(self.stage, Stage::Stopping { .. }) {
+            self.core.handle_end(key, CloseReason::ServerShutdown);
+        }
+        self.arm_receive(key);
+    }
+
+    fn arm_receive(&mut self, key: ConnKey) {
+        if let Some(socket) = self.sockets.get(key) {
+            if !socket.receiving && socket.wanted && !socket.closing {
+                socket.receiving = true;
+                socket.cancelling = false;
+                self.ring.receive(socket.fd(), key.to_u64());
+            }
+        }
+    }
+
+    /// A multishot receive is over; it is armed again in the order of ending.
+    fn receive_ended(&mut self, key: ConnKey) {
+        if let Some(socket) = self.sockets.get(key) {
+            socket.receiving = false;
+            self.starved.push(key);
+        }
+    }
+
+    fn change_receives(&mut self) {
+        while let Some((key, wanted)) = self.core.take_receive_change() {
+            let Some(socket) = self.sockets.get(key) else { continue };
+            socket.wanted = wanted;
+            if !wanted && socket.receiving && !socket.cancelling {
+                socket.cancelling = true;
+                self.ring.cancel_receive(key.to_u64());
+            }
+            self.starved.push(key);
+        }
+        for key in std::mem::take(&mut self.starved) {
+            self.arm_receive(key);
+            self.release_if_idle(key);
+        }
+    }
+
+    fn flush(&mut self) {
+        let mut dirty = std::mem::take(&mut self.dirty);
+        self.core.take_dirty(&mut dirty);
+        for slot in dirty.drain(..) {
+            let mut flight = self.flights.pop().unwrap_or_default();
+            let key = self.core.take_flight(slot, |segment| flight.push(segment));
+            match key.and_then(|key| self.sockets.get(key)) {
+                Some(socket) => {
+                    socket.sending = true;
+                    self.ring.send(socket.fd(), socket.key.to_u64(), flight);
+                }
+                None => self.flights.push(flight),
+            }
+        }
+        self.dirty = dirty;
+    }
+
+    fn handle_sent(&mut self, key: ConnKey, mut flight: Box<Flight>, result: Result<usize, i32>) {
+        let delivered = match result {
+            Ok(sent) => {
+                flight.advance(sent);
+                if !flight.is_done() {
+                    if let Some(socket) = self.sockets.get(key).filter(|socket| !socket.closing) {
+                        self.ring.send(socket.fd(), key.to_u64(), flight);
+                        return;
+                    }
+                }
+                flight.is_done()
+            }
+            Err(libc::EINTR | libc::EAGAIN) => {
+                if let Some(socket) = self.sockets.get(key).filter(|socket| !socket.closing) {
+                    self.ring.send(socket.fd(), key.to_u64(), flight);
+                    return;
+                }
+                false
+            }
+            Err(_) => false,
+        };
+        flight.drain_buffers(|chunk| self.core.recycle_chunk(chunk));
+        if self.flights.len() < FLIGHTS_MAX {
+            self.flights.push(flight);
+        }
+        if let Some(socket) = self.sockets.get(key) {
+            socket.sending = false;
+        }
+        self.core.handle_sent(key, delivered);
+        self.release_if_idle(key);
+    }
+
+    fn close_sockets(&mut self) {
+        while let Some(key) = self.core.take_closing() {
+            let Some(socket) = self.sockets.get(key) else { continue };
+            socket.shut_down();
+            if socket.receiving && !socket.cancelling {
+                socket.cancelling = true;
+                self.ring.cancel_receive(key.to_u64());
+            }
+            self.release_if_idle(key);
+        }
+    }
+
+    fn release_if_idle(&mut self, key: ConnKey) {
+        let over = self.sockets.get(key).is_some_and(|socket| socket.closing && socket.is_idle());
+        if !over {
+            return;
+        }
+        self.sockets.remove(key);
+        self.core.release(key);
+        if let Some(acceptor) = &mut self.acceptor {
+            acceptor.released(self.endpoint.own());
+        } else {
+            self.endpoint.push_control(0, Message::Released);
+        }
+    }
+
+    fn say_events(&mut self) {
+        while let Some(event) = self.core.take_event() {
+            let Event::Closed { cid, host, reason, pending } = event;
+            let (ip, port) = host.split_once('\0').unwrap_or((&host, ""));
+            let log = &self.control.log;
+            match reason {
+                CloseReason::SlowConsumerPendingBytes => log.info(format_args!(
+                    "{ip}:{port} - cid:{cid} - Slow Consumer Detected: MaxPending of {pending} Exceeded"
+                )),
+                CloseReason::SlowConsumerWriteDeadline => log.info(format_args!(
+                    "{ip}:{port} - cid:{cid} - Slow Consumer Detected: WriteDeadline exceeded with {pending} total bytes."
+                )),
+                reason => log.debug(format_args!(
+                    "{ip}:{port} - cid:{cid} - Client connection closed: {}",
+                    reason.as_str()
+                )),
+            }
+        }
+    }
+
+    fn next_deadline(&self) -> Option<u64> {
+        let stage = match self.stage {
+            Stage::LameDuck { close_at } => close_at,
+            Stage::Stopping { by } => Some(by),
+            Stage::Serving | Stage::Stopped => None,
+        };
+        let retry = self.acceptor.as_ref().and_then(|acceptor| acceptor.retry_at);
+        [self.core.next_deadline(), stage, retry].into_iter().flatten().min()
+    }
+
+    /// What only shells do by time: signals, lame duck mode, the end.
+    fn run_own_timers(&mut self) {
+        if self.acceptor.is_some() {
+            let signals = self.control.signals.swap(0, Ordering::AcqRel);
+            if signals != 0 {
+                self.handle_signals(signals);
+            }
+            let retry = self.acceptor.as_mut().and_then(|acceptor| {
+                acceptor.retry_at.take_if(|at| *at <= self.now)
+            });
+            if retry.is_some() {
+                self.arm_listener();
+            }
+        }
+        match self.stage {
+            Stage::LameDuck { close_at } => self.advance_lame_duck(close_at),
+            Stage::Stopping { by } => {
+                let all = self.acceptor.is_none() || self.stopped + 1 == self.endpoint.shards();
+                if (self.core.connections() == 0 && all) || by <= self.now {
+                    if self.acceptor.is_none() {
+                        self.endpoint.push_control(0, Message::Stopped);
+                        self.endpoint.wake_parked();
+                    }
+                    self.stage = Stage::Stopped;
+                }
+            }
+            Stage::Serving | Stage::Stopped => {}
+        }
+    }
+
+    fn handle_signals(&mut self, signals: u32) {
+        let came = |signal: i32| signals & (1 << signal) != 0;
+        if came(SIGUSR1) {
+            self.control.log.reopen();
+        }
+        if came(SIGHUP) {
+            self.control.log.error(format_args!(
+                "Failed to reload server configuration: reload is not supported yet"
+            ));
+        }
+        if came(SIGINT) || came(SIGTERM) && !matches!(self.stage, Stage::LameDuck { .. }) {
+            self.control.log.info(format_args!("Initiating Shutdown..."));
+            self.tell_all(|| Message::Stop);
+            self.stop();
+        } else if came(SIGUSR2) && self.stage == Stage::Serving {
+            self.enter_lame_duck();
+        }
+    }
+
+    fn enter_lame_duck(&mut self) {
+        let log = &self.control.log;
+        log.info(format_args!("Entering lame duck mode, stop accepting new clients"));
+        self.ring.cancel_accept(LISTENER);
+        if let Some(acceptor) = &mut self.acceptor {
+            acceptor.close();
+        }
+        self.stage = Stage::LameDuck { close_at: Some(self.now + self.control.lame_duck_grace) };
+        self.tell_all(|| Message::LameDuck);
+        self.core.enter_lame_duck();
+    }
+
+    fn advance_lame_duck(&mut self, close_at: Option<u64>) {
+        let Some(acceptor) = &self.acceptor else { return };
+        if acceptor.connections() == 0 {
+            self.control.log.info(format_args!("Initiating Shutdown..."));
+            self.tell_all(|| Message::Stop);
+            self.stop();
+        } else if close_at.is_some_and(|at| at <= self.now) {
+            self.control.log.info(format_args!("Closing existing clients"));
+            let control = &self.control;
+            let duration = control.lame_duck_duration.saturating_sub(control.lame_duck_grace);
+            self.stage = Stage::LameDuck { close_at: None };
+            self.tell_all(|| Message::CloseOver(duration));
+            self.core.close_over(duration);
+        }
+    }
+
+    fn stop(&mut self) {
+        if matches!(self.stage, Stage::Stopping { .. } | Stage::Stopped) {
+            return;
+        }
+        self.stage = Stage::Stopping { by: self.now + STOP_WAIT };
+        if let Some(acceptor) = &mut self.acceptor {
+            if acceptor.listener().is_some() {
+                self.ring.cancel_accept(LISTENER);
+            }
+            acceptor.close();
+        }
+        self.core.close_all();
+    }
+
+    fn tell_all(&mut self, message: impl Fn() -> Message) {
+        for peer in self.core.peers() {
+            self.endpoint.push_control(usize::from(peer.0), message());
+        }
+        self.endpoint.wake_parked();
+    }
+
+    /// The ring is unusable: nothing of this shard can go on.
+    #[cold]
+    fn fail(&mut self, error: &std::io::Error) {
+        self.control.log.fatal(format_args!("io_uring failed: {error}"));
+        self.stage = Stage::Stopped;
+        self.tell_all(|| Message::Stop);
+    }
+}
