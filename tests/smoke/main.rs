@@ -1,0 +1,97 @@
+//! Goal: clients in other languages work, unmodified. Method: their smoke
+//! scripts, run against a broker of their own, with the client installed from
+//! its registry at a pinned version into the target folder. Where the language
+//! or the registry is missing, the test says that it was skipped and passes,
+//! unless `SMOKE_REQUIRED=1`.
+
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "a test may panic, block and touch files"
+)]
+#![allow(dead_code, unused_imports, reason = "the harness serves other tests too")]
+
+#[path = "../common/mod.rs"]
+mod common;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use common::Broker;
+
+/// Where the scripts lie.
+const HERE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/smoke");
+
+/// Where the clients are installed.
+const TARGET: &str = env!("CARGO_TARGET_TMPDIR");
+
+/// Runs a command; what it said, if it cannot be run or fails.
+fn run(command: &mut Command) -> Result<String, String> {
+    let out = command.output().map_err(|error| format!("{command:?}: {error}"))?;
+    let text = [out.stdout, out.stderr].concat();
+    let text = String::from_utf8_lossy(&text).into_owned();
+    if out.status.success() {
+        Ok(text)
+    } else {
+        Err(format!("{command:?}: {}\n{text}", out.status))
+    }
+}
+
+fn skip(what: &str, why: &str) {
+    let required = std::env::var("SMOKE_REQUIRED").as_deref() == Ok("1");
+    assert!(!required, "{what} cannot run, and SMOKE_REQUIRED=1: {why}");
+    eprintln!("\n*** SKIPPED: {what} did not run: {why}\n");
+}
+
+/// A virtual environment that holds the client, made once.
+fn python() -> Result<PathBuf, String> {
+    let venv = Path::new(TARGET).join("smoke-python");
+    let python = venv.join("bin/python");
+    let requirements = format!("{HERE}/requirements.txt");
+    if run(Command::new(&python).args(["-c", "import nats"])).is_err() {
+        run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&venv))?;
+    }
+    run(Command::new(&python).args(["-m", "pip", "install", "--quiet", "-r", &requirements]))?;
+    Ok(python)
+}
+
+/// A folder with the script and, beside it, the client.
+fn node() -> Result<PathBuf, String> {
+    let folder = Path::new(TARGET).join("smoke-node");
+    std::fs::create_dir_all(&folder).map_err(|error| error.to_string())?;
+    for file in ["package.json", "package-lock.json", "smoke.js"] {
+        let source = format!("{HERE}/node/{file}");
+        std::fs::copy(source, folder.join(file)).map_err(|error| error.to_string())?;
+    }
+    run(Command::new("node").arg("--version"))?;
+    if run(Command::new("npm").arg("ls").current_dir(&folder)).is_err() {
+        run(Command::new("npm").arg("ci").current_dir(&folder))?;
+    }
+    Ok(folder.join("smoke.js"))
+}
+
+fn smoke(program: &Path, script: &Path) {
+    let broker = Broker::start(&[]);
+    match run(Command::new(program).arg(script).arg(broker.url())) {
+        Ok(text) => eprintln!("{text}"),
+        Err(text) => panic!("{text}"),
+    }
+}
+
+#[test]
+fn the_python_client_works() {
+    match python() {
+        Ok(python) => smoke(&python, &Path::new(HERE).join("nats_py.py")),
+        Err(why) => skip("the smoke test of the Python client", &why),
+    }
+}
+
+#[test]
+fn the_javascript_client_works() {
+    match node() {
+        Ok(script) => smoke(Path::new("node"), &script),
+        Err(why) => skip("the smoke test of the JavaScript client", &why),
+    }
+}

@@ -1,0 +1,40 @@
+//! Goal: the broker is, byte for byte, what clients of nats-server 2.15 expect.
+//! Method: the real binary as a process, spoken to over TCP by hand (`Raw`) and
+//! by an unmodified client. Every fact here was first checked against
+//! nats-server 2.15.1 itself (`BROKER=$(which nats-server) cargo test --test
+//! wire`), which stays the way to settle a doubt. `BROKER_ARGS="--shards 3"`
+//! runs the same suite on another number of shards.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "a test may panic, block and read the clock"
+)]
+#![allow(clippy::needless_collect, reason = "all threads start before the first is joined")]
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod async_client;
+mod auth;
+mod connect;
+mod flow;
+mod headers;
+mod hostile;
+mod info;
+mod lexing;
+mod lifecycle;
+mod limits;
+mod needs_config;
+mod no_responders;
+mod ops;
+mod prefixes;
+mod queues;
+mod shards;
+mod subjects;
+mod unsubscribe;
