@@ -11,6 +11,7 @@ use super::flags::{self, Flag, Kind, Setting};
 use super::go_number::{self, NumberError};
 use super::options::PORT_DEFAULT;
 use super::usage::{help_text, help_tls_text, version_text};
+use super::{file, signal};
 use super::{Exit, Invocation, Options};
 
 /// Reads the command line (`args[0]` is the program) and the configuration file it names.
@@ -105,11 +106,43 @@ impl CommandLine {
                 _ => Exit::failure(format_args!("unrecognized command: {word:?}")),
             });
         }
+        if let Some(Value::Text(expression)) = self.last(Setting::Signal) {
+            return Err(match signal::send(expression, program) {
+                Ok(()) => Exit::default(),
+                Err(error) => Exit::failure(error),
+            });
+        }
         self.refuse_what_is_not_built()?;
         let mut options = Options::default();
+        let warnings = self.read_config_file(&mut options)?;
         self.override_options(&mut options)?;
         options.validate().map_err(Exit::failure)?;
-        Ok(Invocation::Run { options: Box::new(options), warnings: String::new() })
+        Ok(Invocation::Run { options: Box::new(options), warnings })
+    }
+
+    /// Reads the file named, if one is, and answers with its warnings. A test run ends here.
+    fn read_config_file(&self, options: &mut Options) -> Result<String, Exit> {
+        let is_test = self.is_set(Setting::TestConfig);
+        let path = match self.last(Setting::ConfigFile) {
+            Some(Value::Text(path)) if !path.is_empty() => path,
+            _ if is_test => {
+                return Err(Exit::failure(
+                    "must specify [-c, --config] option to check configuration file syntax",
+                ))
+            }
+            _ => return Ok(String::new()),
+        };
+        let findings = file::load(path, &file::System, options).map_err(Exit::failure)?;
+        if !findings.allow_start() || (is_test && !findings.is_empty()) {
+            return Err(Exit::failure(findings));
+        }
+        if is_test {
+            let digest = options.config_digest.as_deref().unwrap_or_default();
+            let verdict =
+                Exit::failure(format_args!("configuration file {path} is valid ({digest})"));
+            return Err(Exit { status: 0, ..verdict });
+        }
+        Ok(findings.to_string())
     }
 
     fn is_set(&self, setting: Setting) -> bool {
@@ -409,6 +442,47 @@ mod tests {
         assert_eq!(options.client_advertise.as_deref(), Some("h:1"));
         assert_eq!(options.shards, Some(3));
         assert_eq!(options.max_traced_msg_len, 8);
+    }
+
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "tests read the files they made")]
+    fn flags_override_the_file() {
+        let path = std::env::temp_dir().join(format!("midge-cli-{}.conf", std::process::id()));
+        let name = path.to_str().unwrap();
+        std::fs::write(&path, "port: 5\nserver_name: one\ndebug: true\n").unwrap();
+        for words in [["-p", "6", "-c", name], ["-c", name, "-p", "6"]] {
+            let options = options(&words);
+            assert_eq!((options.port, options.server_name.as_deref()), (6, Some("one")));
+        }
+        assert!(!options(&["-c", name, "-D=false"]).debug);
+        let verdict = exit(&["-t", "-c", name]);
+        assert!(verdict
+            .stderr
+            .starts_with(&format!("nats-server: configuration file {name} is valid (sha256:")));
+        assert_eq!(verdict.status, 0);
+
+        std::fs::write(&path, "ping_interval: 5\n").unwrap();
+        assert_eq!(options(&["-c", name]).ping_interval.as_secs(), 5);
+        let verdict = exit(&["-t", "-c", name]);
+        assert!(verdict.stderr.ends_with("should be converted to a duration\n\n"));
+        assert_eq!(verdict.status, 1);
+        std::fs::remove_file(path).unwrap();
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_read_stops_the_start() {
+        let exit = exit(&["-c", "/nonexistent"]);
+        assert_eq!(exit.stderr, "nats-server: open /nonexistent: no such file or directory\n");
+        assert_eq!(exit.status, 1);
+    }
+
+    #[test]
+    fn a_test_run_needs_a_file() {
+        let exit = exit(&["-t"]);
+        assert_eq!(
+            exit.stderr,
+            "nats-server: must specify [-c, --config] option to check configuration file syntax\n"
+        );
     }
 
     #[test]

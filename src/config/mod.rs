@@ -14,11 +14,14 @@
 //! - [`Options::default`] is what nats-server runs with when it is given nothing.
 
 mod cli;
+mod file;
 mod flags;
 mod go_number;
 mod grammar;
 mod invocation;
+mod keys;
 mod options;
+mod signal;
 mod usage;
 mod validate;
 

@@ -116,6 +116,24 @@ impl Options {
         u16::try_from(self.port).unwrap_or(0)
     }
 
+    /// What an operator should reconsider, for the log when the server starts.
+    pub fn startup_warnings(&self) -> Vec<&'static str> {
+        let plain = |secret: &Option<String>| {
+            secret.as_deref().is_some_and(|secret| !secret.is_empty() && !is_bcrypt(secret))
+        };
+        let mut warnings = Vec::new();
+        if plain(&self.password) || plain(&self.token) {
+            warnings.push("Plaintext passwords detected, use nkeys or bcrypt");
+        }
+        if self.max_payload > MAX_PAYLOAD_ADVISED {
+            warnings.push(
+                "Maximum payloads over 8.00 MB are generally discouraged and could lead to poor \
+                 performance",
+            );
+        }
+        warnings
+    }
+
     /// Whether a client must show credentials before anything else.
     pub fn auth_required(&self) -> bool {
         self.user.is_some() || self.token.is_some()
@@ -167,6 +185,13 @@ impl Default for Options {
     }
 }
 
+fn is_bcrypt(secret: &str) -> bool {
+    ["$2a$", "$2b$", "$2x$", "$2y$"].iter().any(|prefix| secret.starts_with(prefix))
+}
+
+/// Bytes of payload above which the startup log warns.
+const MAX_PAYLOAD_ADVISED: usize = 8 * 1024 * 1024;
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -182,6 +207,19 @@ mod tests {
         assert_eq!(options.ping_interval, Duration::from_secs(120));
         assert!(options.log_time);
         assert!(!options.auth_required());
+    }
+
+    #[test]
+    fn plain_secrets_and_huge_payloads_are_worth_a_warning() {
+        assert!(Options::default().startup_warnings().is_empty());
+        let hashed = Options { token: Some("$2a$11$x".into()), ..Options::default() };
+        assert!(hashed.startup_warnings().is_empty());
+        let plain = Options {
+            password: Some("x".into()),
+            max_payload: MAX_PAYLOAD_ADVISED + 1,
+            ..Options::default()
+        };
+        assert_eq!(plain.startup_warnings().len(), 2);
     }
 
     #[test]

@@ -44,11 +44,11 @@ pub(in crate::config) enum GrammarError {
     #[error("variable reference for '{name}' on line {line} can not be found")]
     VariableMissing { name: String, line: u32 },
     #[error("variable reference for '{name}' on line {line} could not be parsed: {source}")]
-    Variable { name: String, line: u32, source: Box<GrammarError> },
+    Variable { name: String, line: u32, source: Box<Self> },
     #[error("variable reference cycle for '{0}'")]
     VariableCycle(String),
     #[error("error parsing include file '{path}', {source}")]
-    Include { path: String, source: Box<GrammarError> },
+    Include { path: String, source: Box<Self> },
     #[error("files include each other more than {INCLUDE_DEPTH_MAX} deep")]
     IncludeDepth,
     #[error("{0}: values nest more than {NESTING_DEPTH_MAX} deep")]
@@ -297,7 +297,7 @@ fn datetime(text: &str) -> Result<Value, GrammarError> {
 }
 
 fn days_in(month: u32, year: u32) -> u32 {
-    let is_leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    let is_leap = year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
     match month {
         4 | 6 | 9 | 11 => 30,
         2 if is_leap => 29,

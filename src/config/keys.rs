@@ -1,0 +1,157 @@
+//! Every top-level key of a configuration file, once: what it sets, or that it is not built.
+
+/// What a key sets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Key {
+    Listen,
+    Host,
+    Port,
+    ServerName,
+    ClientAdvertise,
+    Shards,
+    Authorization,
+    NoAuthUser,
+    MaxConnections,
+    MaxSubscriptions,
+    MaxSubTokens,
+    MaxPayload,
+    MaxPending,
+    MaxControlLine,
+    PingInterval,
+    PingMax,
+    WriteDeadline,
+    NoFastProducerStall,
+    NoHeaderSupport,
+    DisableSublistCache,
+    LameDuckDuration,
+    LameDuckGracePeriod,
+    Debug,
+    Trace,
+    TraceVerbose,
+    TraceHeaders,
+    MaxTracedMsgLen,
+    LogTime,
+    LogTimeUtc,
+    LogFile,
+    LogSizeLimit,
+    LogMaxNum,
+    PidFile,
+    StoreDir,
+    /// A key of nats-server for a feature that is not built; the text names the feature.
+    NotBuilt(&'static str),
+}
+
+/// Finds a key; case does not matter.
+pub(super) fn find(name: &str) -> Option<Key> {
+    let name = name.to_lowercase();
+    let found = KEYS.iter().find(|(names, _)| names.contains(&name.as_str()));
+    found.map(|(_, key)| *key)
+}
+
+const ACCOUNTS: Key = Key::NotBuilt("accounts");
+const MONITORING: Key = Key::NotBuilt("monitoring over HTTP");
+const OPERATOR: Key = Key::NotBuilt("operator mode (JWT)");
+const PROFILING: Key = Key::NotBuilt("profiling over HTTP");
+const SYSLOG: Key = Key::NotBuilt("logging to syslog");
+const TLS: Key = Key::NotBuilt("TLS");
+
+/// The table: nats-server's keys and their aliases, and `shards`, which is ours.
+#[rustfmt::skip]
+const KEYS: &[(&[&str], Key)] = &[
+    (&["listen"], Key::Listen),
+    (&["host", "net"], Key::Host),
+    (&["port"], Key::Port),
+    (&["server_name"], Key::ServerName),
+    (&["client_advertise"], Key::ClientAdvertise),
+    (&["shards"], Key::Shards),
+    (&["authorization"], Key::Authorization),
+    (&["no_auth_user"], Key::NoAuthUser),
+    (&["max_connections", "max_conn"], Key::MaxConnections),
+    (&["max_subscriptions", "max_subs"], Key::MaxSubscriptions),
+    (&["max_sub_tokens", "max_subscription_tokens"], Key::MaxSubTokens),
+    (&["max_payload"], Key::MaxPayload),
+    (&["max_pending"], Key::MaxPending),
+    (&["max_control_line"], Key::MaxControlLine),
+    (&["ping_interval"], Key::PingInterval),
+    (&["ping_max"], Key::PingMax),
+    (&["write_deadline"], Key::WriteDeadline),
+    (&["no_fast_producer_stall"], Key::NoFastProducerStall),
+    (&["no_header_support"], Key::NoHeaderSupport),
+    (&["disable_sublist_cache", "no_sublist_cache"], Key::DisableSublistCache),
+    (&["lame_duck_duration"], Key::LameDuckDuration),
+    (&["lame_duck_grace_period"], Key::LameDuckGracePeriod),
+    (&["debug"], Key::Debug),
+    (&["trace"], Key::Trace),
+    (&["trace_verbose"], Key::TraceVerbose),
+    (&["trace_headers"], Key::TraceHeaders),
+    (&["max_traced_msg_len"], Key::MaxTracedMsgLen),
+    (&["logtime"], Key::LogTime),
+    (&["logtime_utc"], Key::LogTimeUtc),
+    (&["log_file", "logfile"], Key::LogFile),
+    (&["log_size_limit", "logfile_size_limit"], Key::LogSizeLimit),
+    (&["log_max_num", "logfile_max_num"], Key::LogMaxNum),
+    (&["pid_file", "pidfile"], Key::PidFile),
+    (&["store_dir", "storedir"], Key::StoreDir),
+
+    (&["accounts"], ACCOUNTS),
+    (&["system_account", "system"], ACCOUNTS),
+    (&["no_system_account", "no_system", "no_sys_acc"], ACCOUNTS),
+    (&["mappings", "maps"], Key::NotBuilt("subject mappings")),
+    (&["operator", "operators", "root", "roots", "root_operator", "root_operators"], OPERATOR),
+    (&["trusted", "trusted_keys"], OPERATOR),
+    (&["resolver", "account_resolver", "accounts_resolver"], OPERATOR),
+    (&["resolver_tls"], OPERATOR),
+    (&["resolver_preload"], OPERATOR),
+    (&["resolver_pinned_accounts"], OPERATOR),
+    (&["default_sentinel"], OPERATOR),
+    (&["tls"], TLS),
+    (&["allow_non_tls"], TLS),
+    (&["ocsp"], TLS),
+    (&["ocsp_cache"], TLS),
+    (&["proxy_protocol"], Key::NotBuilt("the PROXY protocol")),
+    (&["proxies"], Key::NotBuilt("trusted proxies")),
+    (&["http"], MONITORING),
+    (&["https"], MONITORING),
+    (&["http_port", "monitor_port"], MONITORING),
+    (&["https_port"], MONITORING),
+    (&["http_base_path"], MONITORING),
+    (&["max_closed_clients"], MONITORING),
+    (&["server_tags"], MONITORING),
+    (&["server_metadata"], MONITORING),
+    (&["ports_file_dir"], Key::NotBuilt("the ports file")),
+    (&["prof_port"], PROFILING),
+    (&["prof_block_rate"], PROFILING),
+    (&["syslog"], SYSLOG),
+    (&["remote_syslog"], SYSLOG),
+    (&["write_timeout"], Key::NotBuilt("the write timeout policy")),
+    (&["feature_flags"], Key::NotBuilt("feature flags")),
+    (&["cluster"], Key::NotBuilt("clustering")),
+    (&["gateway"], Key::NotBuilt("gateways")),
+    (&["leafnodes", "leaf"], Key::NotBuilt("leaf nodes")),
+    (&["connect_error_reports"], Key::NotBuilt("clustering")),
+    (&["reconnect_error_reports"], Key::NotBuilt("clustering")),
+    (&["jetstream"], Key::NotBuilt("JetStream")),
+    (&["default_js_domain"], Key::NotBuilt("JetStream")),
+    (&["websocket", "ws"], Key::NotBuilt("WebSocket")),
+    (&["mqtt"], Key::NotBuilt("MQTT")),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_key_stands_twice() {
+        let mut names: Vec<&str> = KEYS.iter().flat_map(|(names, _)| *names).copied().collect();
+        let all = names.len();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), all);
+    }
+
+    #[test]
+    fn case_does_not_matter() {
+        assert_eq!(find("MAX_Conn"), Some(Key::MaxConnections));
+        assert_eq!(find("max-conn"), None);
+    }
+}
