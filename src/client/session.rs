@@ -175,6 +175,6 @@ impl Client {
             && (reply.starts_with(b"_R_.")
                 || reply.starts_with(b"_GR_.")
                 || reply.starts_with(b"$JS.ACK."));
-        reserved.then(|| WireError::PublishReplyViolation { reply })
+        reserved.then_some(WireError::PublishReplyViolation { reply })
     }
 }

@@ -163,7 +163,7 @@ impl CommandLine {
             };
             if let (Setting::NotBuilt(feature), false) = (setting, is_off) {
                 return Err(Exit::failure(format_args!(
-                    "flag -{name} is not supported: {feature} is not built yet"
+                    "flag -{name} is not supported yet: it needs {feature}"
                 )));
             }
         }
@@ -392,7 +392,7 @@ mod tests {
             let exit = exit(words);
             assert_eq!(exit.status, 1, "{words:?}");
             assert!(exit.stderr.starts_with("nats-server: flag -"), "{words:?}");
-            assert!(exit.stderr.contains("not built yet"), "{words:?}");
+            assert!(exit.stderr.contains("is not supported yet"), "{words:?}");
         }
     }
 

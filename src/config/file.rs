@@ -67,7 +67,7 @@ enum Problem {
     Empty,
     #[error("unknown field {0:?}")]
     Unknown(String),
-    #[error("option {name:?} is not supported: {feature} is not built yet")]
+    #[error("option {name:?} is not supported yet: it needs {feature}")]
     NotBuilt { name: String, feature: &'static str },
     #[error("interface conversion: interface {{}} is {found}, not {wanted}")]
     Type { found: &'static str, wanted: &'static str },
@@ -650,7 +650,7 @@ mod tests {
             ("authorization { user: 5 }", "f:1:16: interface conversion: interface {} is int64, not string\n"),
             ("authorization { timeout: true }", "f:1:16: error parsing authorization config, 'timeout' wrong type\n"),
             ("authorization { timeout: \"x\" }", "f:1:16: error parsing authorization config, 'timeout' time: invalid duration \"x\"\n"),
-            ("authorization { users: [{user: a, pass: b}] }", "f:1:16: option \"users\" is not supported: users with permissions is not built yet\n"),
+            ("authorization { users: [{user: a, pass: b}] }", "f:1:16: option \"users\" is not supported yet: it needs users with permissions\n"),
         ] {
             complains(text, complaint);
             assert!(!read(text).1.allow_start());
@@ -691,10 +691,19 @@ mod tests {
     #[test]
     fn what_is_not_built_stops_the_start_unless_it_is_off() {
         for (text, complaint) in [
-            ("jetstream: true", "f:1:0: option \"jetstream\" is not supported: JetStream is not built yet\n"),
-            ("jetstream {}", "f:1:0: option \"jetstream\" is not supported: JetStream is not built yet\n"),
-            ("http_port: 8222", "f:1:0: option \"http_port\" is not supported: monitoring over HTTP is not built yet\n"),
-            ("TLS { cert_file: x }", "f:1:0: option \"TLS\" is not supported: TLS is not built yet\n"),
+            (
+                "jetstream: true",
+                "f:1:0: option \"jetstream\" is not supported yet: it needs JetStream\n",
+            ),
+            (
+                "jetstream {}",
+                "f:1:0: option \"jetstream\" is not supported yet: it needs JetStream\n",
+            ),
+            (
+                "http_port: 8222",
+                "f:1:0: option \"http_port\" is not supported yet: it needs monitoring over HTTP\n",
+            ),
+            ("TLS { cert_file: x }", "f:1:0: option \"TLS\" is not supported yet: it needs TLS\n"),
         ] {
             complains(text, complaint);
             assert!(!read(text).1.allow_start());

@@ -30,17 +30,13 @@ mod descriptor {
             let borrowed = unsafe { BorrowedFd::borrow_raw(eventfd) };
             let owned = borrowed.try_clone_to_owned()?;
             // A second attachment would leave peers that read the first one ringing it: refuse.
-            self.0
-                .set(File::from(owned))
-                .map_err(|_| io::ErrorKind::AlreadyExists.into())
+            self.0.set(File::from(owned)).map_err(|_| io::ErrorKind::AlreadyExists.into())
         }
 
         /// One system call. Returns whether the bell rang: not before it is attached.
         pub(in super::super) fn ring(&self) -> bool {
             // An eventfd refuses a one only when its counter is full, and then it is readable.
-            self.0
-                .get()
-                .is_some_and(|mut eventfd| eventfd.write(&1u64.to_ne_bytes()).is_ok())
+            self.0.get().is_some_and(|mut eventfd| eventfd.write(&1u64.to_ne_bytes()).is_ok())
         }
     }
 }

@@ -52,21 +52,9 @@ pub(super) fn bounded<T, const LANE: usize>(
         capacity,
         mask: slots - 1,
     });
-    let producer = Producer {
-        cursors: Arc::clone(cursors),
-        ring: Arc::clone(&ring),
-        tail: 0,
-        head_seen: 0,
-    };
-    (
-        producer,
-        Consumer {
-            cursors: Arc::clone(cursors),
-            ring,
-            head: 0,
-            tail_seen: 0,
-        },
-    )
+    let producer =
+        Producer { cursors: Arc::clone(cursors), ring: Arc::clone(&ring), tail: 0, head_seen: 0 };
+    (producer, Consumer { cursors: Arc::clone(cursors), ring, head: 0, tail_seen: 0 })
 }
 
 impl<T, const LANE: usize> Producer<T, LANE> {

@@ -43,9 +43,7 @@ impl Cursors {
                 items: std::array::from_fn(|_| AtomicUsize::new(0)),
                 routed: AtomicU64::new(0),
             }),
-            consumed: Padded(Consumed {
-                items: std::array::from_fn(|_| AtomicUsize::new(0)),
-            }),
+            consumed: Padded(Consumed { items: std::array::from_fn(|_| AtomicUsize::new(0)) }),
         }
     }
 

@@ -66,9 +66,7 @@ pub fn mesh<C: Send, D: Send>(shards: usize, data_lane_batches: usize) -> Vec<En
     assert!(1 <= shards, "a mesh has at least one shard");
     let shared = Arc::new(Shared {
         parking: (0..shards).map(|_| Parking::new()).collect(),
-        cursors: (0..shards * shards)
-            .map(|_| Arc::new(Cursors::new()))
-            .collect(),
+        cursors: (0..shards * shards).map(|_| Arc::new(Cursors::new())).collect(),
     });
     let mut outbound: Vec<Vec<Outbound<C, D>>> = (0..shards).map(|_| Vec::new()).collect();
     let mut inbound: Vec<Vec<Inbound<C, D>>> = (0..shards).map(|_| Vec::new()).collect();
@@ -186,6 +184,14 @@ impl<C, D> Endpoint<C, D> {
         !arrived
     }
 
+    /// Whether anything waits in an inbound lane: one read per peer.
+    #[inline]
+    pub fn inbound_waiting(&self) -> bool {
+        self.peers
+            .iter()
+            .any(|peer| peer.inbound.control.is_waiting() || peer.inbound.data.is_waiting())
+    }
+
     /// The shard runs again.
     pub fn end_park(&mut self) {
         self.shared.parking[self.own].unpark();
@@ -274,12 +280,7 @@ impl<C, D> Endpoint<C, D> {
 
 impl<C, D> Peer<C, D> {
     fn new((outbound, inbound): (Outbound<C, D>, Inbound<C, D>)) -> Self {
-        Self {
-            outbound,
-            inbound,
-            touch: Touch::None,
-            routed_seen: Cell::new(0),
-        }
+        Self { outbound, inbound, touch: Touch::None, routed_seen: Cell::new(0) }
     }
 
     /// The peer's routed counter, and whether it has advanced since the last look.

@@ -19,10 +19,7 @@ use super::sync::{Arc, AtomicPtr, Ordering, Slot};
 /// Items a block of a control lane holds.
 pub const BLOCK_ITEMS: usize = if cfg!(loom) { 2 } else { 32 };
 
-const _: () = assert!(
-    BLOCK_ITEMS.is_power_of_two(),
-    "positions wrap at a block's edge"
-);
+const _: () = assert!(BLOCK_ITEMS.is_power_of_two(), "positions wrap at a block's edge");
 
 /// The writing end of lane number `LANE` of its cursors.
 pub(super) struct Producer<T, const LANE: usize> {
@@ -73,22 +70,9 @@ pub(super) fn linked<T, const LANE: usize>(
         first: AtomicPtr::new(block),
         spare: AtomicPtr::new(ptr::null_mut()),
     });
-    let producer = Producer {
-        cursors: Arc::clone(cursors),
-        chain: Arc::clone(&chain),
-        block,
-        tail: 0,
-    };
-    (
-        producer,
-        Consumer {
-            cursors: Arc::clone(cursors),
-            chain,
-            block,
-            head: 0,
-            tail_seen: 0,
-        },
-    )
+    let producer =
+        Producer { cursors: Arc::clone(cursors), chain: Arc::clone(&chain), block, tail: 0 };
+    (producer, Consumer { cursors: Arc::clone(cursors), chain, block, head: 0, tail_seen: 0 })
 }
 
 impl<T, const LANE: usize> Producer<T, LANE> {
@@ -117,11 +101,7 @@ impl<T, const LANE: usize> Producer<T, LANE> {
     #[cold]
     fn link_block(&mut self) {
         let spare = self.chain.spare.swap(ptr::null_mut(), Ordering::Acquire);
-        let next = if spare.is_null() {
-            Block::allocate()
-        } else {
-            spare
-        };
+        let next = if spare.is_null() { Block::allocate() } else { spare };
         // SAFETY: the reader leaves a block only after it has seen an item beyond it, and none is
         // published yet: the full block is still alive.
         let full = unsafe { &*self.block };
@@ -167,10 +147,7 @@ impl<T, const LANE: usize> Consumer<T, LANE> {
         // SAFETY: the reader's block is freed by nobody but the reader.
         let block = unsafe { &*spent };
         let next = block.next.swap(ptr::null_mut(), Ordering::Relaxed);
-        assert!(
-            !next.is_null(),
-            "an item is published after the block that holds it is linked"
-        );
+        assert!(!next.is_null(), "an item is published after the block that holds it is linked");
         self.block = next;
         // Release: whoever takes the spare sees our takes; acquire: we may free what we find.
         let unused = self.chain.spare.swap(spent, Ordering::AcqRel);
@@ -260,13 +237,7 @@ mod tests {
     // Goal: nothing leaks and nothing is dropped twice, wherever the ends stand in their blocks.
     #[test]
     fn items_left_in_the_lane_are_dropped_once() {
-        for (push, take) in [
-            (0, 0),
-            (1, 0),
-            (BLOCK_ITEMS, BLOCK_ITEMS),
-            (200, 3),
-            (200, 96),
-        ] {
+        for (push, take) in [(0, 0), (1, 0), (BLOCK_ITEMS, BLOCK_ITEMS), (200, 3), (200, 96)] {
             let witness = Arc::new(());
             let (mut producer, mut consumer) = linked::<_, CONTROL>(&Arc::new(Cursors::new()));
             for _ in 0..push {

@@ -124,11 +124,7 @@ fn loom_parking_shard_sees_the_item_or_is_woken() {
             if parked {
                 assert!(sleeper.bell_has_rung(), "asleep with an item in the lane");
             } else {
-                let item = if control {
-                    sleeper.take_control(0)
-                } else {
-                    sleeper.take_data(0)
-                };
+                let item = if control { sleeper.take_control(0) } else { sleeper.take_data(0) };
                 assert_eq!(item, Some(5));
             }
             drop(pusher);
@@ -187,14 +183,8 @@ fn loom_two_pushers_wake_one_sleeper() {
             })
             .collect();
         let parked = sleeper.begin_park(false);
-        let pushers: Vec<_> = pushing
-            .into_iter()
-            .map(|thread| thread.join().unwrap())
-            .collect();
-        assert!(
-            !parked || sleeper.bell_has_rung(),
-            "asleep with items in the lanes"
-        );
+        let pushers: Vec<_> = pushing.into_iter().map(|thread| thread.join().unwrap()).collect();
+        assert!(!parked || sleeper.bell_has_rung(), "asleep with items in the lanes");
         drop(pushers);
     });
 }
@@ -218,10 +208,7 @@ fn loom_routed_counter_wakes_the_shard_that_awaits_it() {
             assert_eq!(origin.data_free(1), 1);
         }
         let receiver = routing.join().unwrap();
-        assert!(
-            !parked || origin.bell_has_rung(),
-            "asleep though the counter advanced"
-        );
+        assert!(!parked || origin.bell_has_rung(), "asleep though the counter advanced");
         assert_eq!(origin.routed(1), 1);
         drop(receiver);
     });

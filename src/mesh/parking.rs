@@ -51,26 +51,21 @@ impl Parking {
     pub(super) fn new() -> Self {
         Self {
             state: Padded(AtomicU8::new(AWAKE)),
-            pulse: Padded(Pulse {
-                turns: AtomicU64::new(0),
-                deadline: AtomicU64::new(NEVER),
-            }),
+            pulse: Padded(Pulse { turns: AtomicU64::new(0), deadline: AtomicU64::new(NEVER) }),
             bell: Bell::new(),
         }
     }
 
     /// First step of parking; the caller then fences and looks at its lanes.
     pub(super) fn park(&self, awaits_routed: bool) {
-        let state = if awaits_routed {
-            PARKED_AWAITING_ROUTED
-        } else {
-            PARKED
-        };
+        let state = if awaits_routed { PARKED_AWAITING_ROUTED } else { PARKED };
         self.state.0.store(state, Ordering::Relaxed);
     }
 
+    /// An exchange, not a store: a notification that raced with it is then over before the shard
+    /// parks again, and cannot be mistaken for one of the next sleep.
     pub(super) fn unpark(&self) {
-        self.state.0.store(AWAKE, Ordering::Relaxed);
+        self.state.0.swap(AWAKE, Ordering::Acquire);
     }
 
     pub(super) fn is_parked(&self) -> bool {
@@ -92,7 +87,7 @@ impl Parking {
             && self
                 .state
                 .0
-                .compare_exchange(state, NOTIFIED, Ordering::Relaxed, Ordering::Relaxed)
+                .compare_exchange(state, NOTIFIED, Ordering::Release, Ordering::Relaxed)
                 .is_ok()
             && self.bell.ring()
     }

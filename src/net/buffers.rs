@@ -50,10 +50,8 @@ impl Buffers {
         let address = buffers.entries.address() as u64;
         // SAFETY: the mapping holds `count` entries, is page-aligned, and outlives the ring or is
         // leaked with what the ring still uses: `Ring` drops it last.
-        let registered = unsafe {
-            ring.submitter()
-                .register_buf_ring_with_flags(address, count, GROUP, 0)
-        };
+        let registered =
+            unsafe { ring.submitter().register_buf_ring_with_flags(address, count, GROUP, 0) };
         registered.map_err(memory_error)?;
         for id in 0..count {
             buffers.release(BufferId(id));
@@ -66,10 +64,7 @@ impl Buffers {
     pub(super) fn receive(&mut self, id: u16, len: u32) -> BufferId {
         let filled = &mut self.filled[usize::from(id)];
         assert!(*filled == LENT, "the kernel fills only what it was lent");
-        assert!(
-            len as usize <= self.buffer_bytes,
-            "a receive fits its buffer"
-        );
+        assert!(len as usize <= self.buffer_bytes, "a receive fits its buffer");
         *filled = len;
         self.held += 1;
         BufferId(id)
@@ -78,10 +73,7 @@ impl Buffers {
     pub(super) fn filled(&self, id: BufferId) -> &[u8] {
         let filled = self.filled[usize::from(id.0)];
         assert!(filled != LENT, "a released buffer belongs to the kernel");
-        let start = self
-            .memory
-            .address()
-            .wrapping_add(usize::from(id.0) * self.buffer_bytes);
+        let start = self.memory.address().wrapping_add(usize::from(id.0) * self.buffer_bytes);
         // SAFETY: the buffer lies within the mapping, its first `filled` bytes were written by the
         // kernel, and it does not write them again before `release`, which needs `&mut self`.
         unsafe { std::slice::from_raw_parts(start, filled as usize) }
@@ -96,11 +88,7 @@ impl Buffers {
         let mask = self.filled.len() - 1;
         let slot = usize::from(self.tail) & mask;
         let offset = usize::from(id.0) * self.buffer_bytes;
-        let entry = self
-            .entries
-            .address()
-            .cast::<BufRingEntry>()
-            .wrapping_add(slot);
+        let entry = self.entries.address().cast::<BufRingEntry>().wrapping_add(slot);
         // SAFETY: the slot is one of the mapping's entries, properly aligned. The kernel reads
         // only entries below the published tail; this one is above it, because no more buffers
         // are lent than there are entries. The tail itself lies in a field not touched here.

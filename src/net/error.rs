@@ -107,19 +107,12 @@ impl RingError {
     /// Names the cause of a failed step, asking the system where an errno has several.
     pub(super) fn from_io(step: RingStep, error: &io::Error) -> Self {
         let errno = error.raw_os_error().unwrap_or(0);
-        let level = if errno == libc::EPERM {
-            disabled_level()
-        } else {
-            0
-        };
+        let level = if errno == libc::EPERM { disabled_level() } else { 0 };
         Self::from_errno(step, errno, level, &release())
     }
 
     pub(super) fn missing(missing: &'static str) -> Self {
-        Self::KernelTooOld {
-            release: release(),
-            missing,
-        }
+        Self::KernelTooOld { release: release(), missing }
     }
 
     fn from_errno(step: RingStep, errno: i32, disabled: u8, release: &str) -> Self {
@@ -143,10 +136,7 @@ impl RingError {
     }
 }
 
-#[allow(
-    clippy::disallowed_methods,
-    reason = "read once at start, and only after a failure"
-)]
+#[allow(clippy::disallowed_methods, reason = "read once at start, and only after a failure")]
 fn proc_file(name: &str) -> String {
     // An unreadable file leaves the text without this detail.
     std::fs::read_to_string(format!("/proc/sys/kernel/{name}")).unwrap_or_default()
@@ -173,17 +163,11 @@ mod tests {
         let sysctl = text(RingStep::Setup, libc::EPERM, 2);
         assert!(sysctl.contains("kernel.io_uring_disabled=2"), "{sysctl}");
         let seccomp = text(RingStep::Setup, libc::EPERM, 0);
-        assert!(
-            seccomp.contains("seccomp") && seccomp.contains("docs/tuning.md"),
-            "{seccomp}"
-        );
+        assert!(seccomp.contains("seccomp") && seccomp.contains("docs/tuning.md"), "{seccomp}");
         assert!(text(RingStep::Setup, libc::EACCES, 0).contains("EACCES"));
         assert!(text(RingStep::Setup, libc::ENOSYS, 0).contains("CONFIG_IO_URING"));
         let old = text(RingStep::Setup, libc::EINVAL, 0);
-        assert!(
-            old.contains("Linux 5.15.0") && old.contains("6.1 or newer"),
-            "{old}"
-        );
+        assert!(old.contains("Linux 5.15.0") && old.contains("6.1 or newer"), "{old}");
         let memory = text(RingStep::Buffers, libc::ENOMEM, 0);
         assert!(memory.contains("LimitMEMLOCK"), "{memory}");
         assert!(text(RingStep::EventFd, libc::EMFILE, 0).contains("LimitNOFILE"));

@@ -80,10 +80,7 @@ impl Flight {
 
     /// Notes that `sent` further bytes have been sent, at most [`bytes`](Self::bytes).
     pub fn advance(&mut self, sent: usize) {
-        assert!(
-            sent <= self.remaining,
-            "no more is sent than was to be sent"
-        );
+        assert!(sent <= self.remaining, "no more is sent than was to be sent");
         self.remaining -= sent;
         self.sent += sent;
         while let Some(segment) = self.segments.pop_front() {
@@ -127,10 +124,7 @@ impl Flight {
     /// The operation that sends what remains. It points into the flight, which must neither move
     /// nor change until the operation completes. Not for a flight that is done.
     pub(super) fn entry(&mut self, fd: RawFd) -> squeue::Entry {
-        assert!(
-            !self.is_done(),
-            "an empty send would look like a closed connection"
-        );
+        assert!(!self.is_done(), "an empty send would look like a closed connection");
         if let [only] = self.segments.make_contiguous() {
             let rest = &only.as_slice()[self.sent..];
             let bytes = u32::try_from(rest.len()).map_or(SEND_BYTES_MAX, |b| b.min(SEND_BYTES_MAX));
@@ -145,10 +139,7 @@ impl Flight {
             skip = 0;
             // The kernel only reads through it.
             let base = rest.as_ptr().cast_mut().cast();
-            self.vectors.push(libc::iovec {
-                iov_base: base,
-                iov_len: rest.len(),
-            });
+            self.vectors.push(libc::iovec { iov_base: base, iov_len: rest.len() });
         }
         self.header.msg_iov = self.vectors.as_mut_ptr();
         self.header.msg_iovlen = self.vectors.len();
@@ -212,9 +203,7 @@ mod tests {
         let mut buffers = Vec::new();
         flight.drain_buffers(|buffer| buffers.push(buffer));
         assert_eq!(buffers.len(), 3);
-        assert!(buffers
-            .iter()
-            .all(|buffer| buffer.is_empty() && buffer.capacity() > 0));
+        assert!(buffers.iter().all(|buffer| buffer.is_empty() && buffer.capacity() > 0));
         assert!(flight.is_done());
         flight.push(Segment::Owned(b"again".to_vec()));
         assert_eq!(flight.bytes(), 5);

@@ -19,22 +19,12 @@ unsafe impl Sync for Mapping {}
 impl Mapping {
     /// Private memory of at least `bytes`. `1 <= bytes`.
     pub(super) fn anonymous(bytes: usize) -> io::Result<Self> {
-        Self::map(
-            bytes,
-            libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
-            -1,
-            libc::PROT_WRITE,
-        )
+        Self::map(bytes, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS, -1, libc::PROT_WRITE)
     }
 
     /// The first `bytes` of a file, read-only and shared with whoever else maps it.
     pub(super) fn shared(file: BorrowedFd<'_>, bytes: usize) -> io::Result<Self> {
-        Self::map(
-            bytes,
-            libc::MAP_SHARED | libc::MAP_POPULATE,
-            file.as_raw_fd(),
-            0,
-        )
+        Self::map(bytes, libc::MAP_SHARED | libc::MAP_POPULATE, file.as_raw_fd(), 0)
     }
 
     fn map(bytes: usize, flags: i32, file: i32, protection: i32) -> io::Result<Self> {

@@ -338,11 +338,7 @@ impl Ring {
         let flags = EnterFlags::GETEVENTS.bits();
         // SAFETY: the counts are within the queue, no argument is passed, and what the queued
         // entries point to is held until they complete.
-        let result = unsafe {
-            self.uring
-                .submitter()
-                .enter::<()>(submit, wait_for, flags, None)
-        };
+        let result = unsafe { self.uring.submitter().enter::<()>(submit, wait_for, flags, None) };
         self.queued = self.uring.submission().len();
         if self.queued == 0 && self.backlog.is_empty() {
             self.timer.submitted();
@@ -378,19 +374,13 @@ impl Ring {
                     // SAFETY: the kernel has just opened this descriptor for us alone.
                     Ok(unsafe { OwnedFd::from_raw_fd(result) })
                 };
-                Some(Completion::Accepted {
-                    token,
-                    result,
-                    more,
-                })
+                Some(Completion::Accepted { token, result, more })
             }
             Kind::Receive => Some(self.complete_receive(token, result, flags)),
             Kind::Send => match self.held.remove(slot(token))? {
-                Held::Send { token, flight } => Some(Completion::Sent {
-                    token,
-                    flight,
-                    result: outcome,
-                }),
+                Held::Send { token, flight } => {
+                    Some(Completion::Sent { token, flight, result: outcome })
+                }
                 Held::Read { .. } => None,
             },
             Kind::Read => match self.held.remove(slot(token))? {
@@ -406,10 +396,7 @@ impl Ring {
             },
             Kind::Timeout => self.timer.fired().then_some(Completion::Timeout),
             Kind::TimeoutUpdate => None,
-            Kind::Cancel => Some(Completion::Cancelled {
-                token,
-                found: result >= 0,
-            }),
+            Kind::Cancel => Some(Completion::Cancelled { token, found: result >= 0 }),
         }
     }
 
@@ -436,12 +423,7 @@ impl Ring {
         match (cqueue::buffer_select(flags), u32::try_from(result)) {
             (Some(id), Ok(len)) if len > 0 => {
                 let buffer = self.buffers.receive(id, len);
-                Completion::Received {
-                    token,
-                    buffer,
-                    len: len as usize,
-                    more,
-                }
+                Completion::Received { token, buffer, len: len as usize, more }
             }
             (id, _) => {
                 // The kernel may attach the buffer it had picked for nothing.
@@ -449,10 +431,7 @@ impl Ring {
                     let buffer = self.buffers.receive(id, 0);
                     self.buffers.release(buffer);
                 }
-                Completion::Ended {
-                    token,
-                    reason: End::from_result(result),
-                }
+                Completion::Ended { token, reason: End::from_result(result) }
             }
         }
     }
@@ -462,9 +441,7 @@ impl Drop for Ring {
     /// Cancels everything and waits until the kernel has let go of every buffer.
     fn drop(&mut self) {
         let any = types::CancelBuilder::any();
-        let cancel = opcode::AsyncCancel2::new(any)
-            .build()
-            .user_data(pack(Kind::Cancel, 0));
+        let cancel = opcode::AsyncCancel2::new(any).build().user_data(pack(Kind::Cancel, 0));
         self.timer.want(None);
         self.push(cancel);
         let mut discarded = Vec::new();
@@ -490,18 +467,9 @@ impl Drop for Ring {
 impl RingConfig {
     fn check(&self) -> Result<(), RingError> {
         let rule = |holds: bool, field, expected, value| {
-            holds.then_some(()).ok_or(RingError::Config {
-                field,
-                expected,
-                value,
-            })
+            holds.then_some(()).ok_or(RingError::Config { field, expected, value })
         };
-        let Self {
-            entries,
-            completions,
-            receive_buffer_bytes,
-            receive_buffers,
-        } = *self;
+        let Self { entries, completions, receive_buffer_bytes, receive_buffers } = *self;
         rule(
             entries.is_power_of_two() && (8..=32768).contains(&entries),
             "entries",

@@ -22,11 +22,7 @@ impl Server {
         let mut ring = Ring::new(config).unwrap();
         let listener = socket::listen("127.0.0.1:0".parse().unwrap(), 16).unwrap();
         ring.accept(listener.as_raw_fd(), LISTENER);
-        Self {
-            ring,
-            listener,
-            events: Vec::new(),
-        }
+        Self { ring, listener, events: Vec::new() }
     }
 
     fn address(&self) -> SocketAddr {
@@ -50,11 +46,9 @@ impl Server {
     fn connect(&mut self) -> (TcpStream, OwnedFd) {
         let client = TcpStream::connect(self.address()).unwrap();
         match self.turn().pop() {
-            Some(Completion::Accepted {
-                token: LISTENER,
-                result: Ok(socket),
-                more: true,
-            }) => (client, socket),
+            Some(Completion::Accepted { token: LISTENER, result: Ok(socket), more: true }) => {
+                (client, socket)
+            }
             other => panic!("{other:?}"),
         }
     }
@@ -64,11 +58,8 @@ impl Server {
 // sends and expects its bytes back; the server copies each receive into one flight.
 #[test]
 fn every_size_comes_back_as_it_was_sent() {
-    let config = RingConfig {
-        receive_buffer_bytes: 4096,
-        receive_buffers: 8,
-        ..RingConfig::default()
-    };
+    let config =
+        RingConfig { receive_buffer_bytes: 4096, receive_buffers: 8, ..RingConfig::default() };
     let mut server = Server::new(&config);
     let (mut client, socket) = server.connect();
     let sizes = [1, 2, 100, 4095, 4096, 4097, 10_000, 100_000];
@@ -88,12 +79,7 @@ fn every_size_comes_back_as_it_was_sent() {
     while returned < total {
         for completion in server.turn() {
             match completion {
-                Completion::Received {
-                    token: 7,
-                    buffer,
-                    len,
-                    more,
-                } => {
+                Completion::Received { token: 7, buffer, len, more } => {
                     assert_eq!(server.ring.buffer(buffer).len(), len);
                     waiting.extend_from_slice(server.ring.buffer(buffer));
                     server.ring.release(buffer);
@@ -101,17 +87,10 @@ fn every_size_comes_back_as_it_was_sent() {
                         server.ring.receive(fd, 7);
                     }
                 }
-                Completion::Ended {
-                    token: 7,
-                    reason: End::NoBuffers,
-                } => {
+                Completion::Ended { token: 7, reason: End::NoBuffers } => {
                     server.ring.receive(fd, 7);
                 }
-                Completion::Sent {
-                    token: 9,
-                    mut flight,
-                    result,
-                } => {
+                Completion::Sent { token: 9, mut flight, result } => {
                     let sent = result.unwrap();
                     returned += sent;
                     flight.advance(sent);

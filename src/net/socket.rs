@@ -15,11 +15,7 @@ use std::ptr;
 /// # Errors
 /// That of the socket call that failed; `AddrInUse` if the port is taken.
 pub fn listen(address: SocketAddr, backlog: u32) -> io::Result<OwnedFd> {
-    let family = if address.is_ipv4() {
-        libc::AF_INET
-    } else {
-        libc::AF_INET6
-    };
+    let family = if address.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 };
     // SAFETY: the call takes three integers.
     let descriptor = unsafe { libc::socket(family, libc::SOCK_STREAM | libc::SOCK_CLOEXEC, 0) };
     let socket = owned(descriptor)?;
@@ -100,9 +96,7 @@ const _: () = assert!(size_of::<libc::signalfd_siginfo>() == SIGNAL_BYTES as usi
 /// The signal's number in a record read from a signalfd.
 pub fn decode_signal(record: &[u8]) -> Option<i32> {
     // `ssi_signo` is the first field.
-    let number = record
-        .first_chunk::<4>()
-        .filter(|_| record.len() == SIGNAL_BYTES as usize)?;
+    let number = record.first_chunk::<4>().filter(|_| record.len() == SIGNAL_BYTES as usize)?;
     i32::try_from(u32::from_ne_bytes(*number)).ok()
 }
 
@@ -113,9 +107,7 @@ fn bind(socket: &OwnedFd, address: SocketAddr) -> io::Result<()> {
                 sin_family: family(libc::AF_INET),
                 sin_port: address.port().to_be(),
                 // Octets are in network order already.
-                sin_addr: libc::in_addr {
-                    s_addr: u32::from_ne_bytes(address.ip().octets()),
-                },
+                sin_addr: libc::in_addr { s_addr: u32::from_ne_bytes(address.ip().octets()) },
                 sin_zero: [0; 8],
             };
             bind_raw(socket, &raw)
@@ -125,9 +117,7 @@ fn bind(socket: &OwnedFd, address: SocketAddr) -> io::Result<()> {
                 sin6_family: family(libc::AF_INET6),
                 sin6_port: address.port().to_be(),
                 sin6_flowinfo: address.flowinfo(),
-                sin6_addr: libc::in6_addr {
-                    s6_addr: address.ip().octets(),
-                },
+                sin6_addr: libc::in6_addr { s6_addr: address.ip().octets() },
                 sin6_scope_id: address.scope_id(),
             };
             bind_raw(socket, &raw)

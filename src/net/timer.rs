@@ -31,12 +31,7 @@ const NANOSECONDS: u64 = 1_000_000_000;
 
 impl Timer {
     pub(super) fn new() -> Self {
-        Self {
-            wanted: None,
-            armed: None,
-            queued: false,
-            time: Box::new(types::Timespec::new()),
-        }
+        Self { wanted: None, armed: None, queued: false, time: Box::new(types::Timespec::new()) }
     }
 
     /// Sets or withdraws the deadline, in nanoseconds of CLOCK_MONOTONIC.
@@ -59,20 +54,15 @@ impl Timer {
         let wanted = self.wanted.filter(|_| self.needs_entry())?;
         // Below 10^9, so it fits.
         let nanoseconds = u32::try_from(wanted % NANOSECONDS).unwrap_or(0);
-        *self.time = types::Timespec::new()
-            .sec(wanted / NANOSECONDS)
-            .nsec(nanoseconds);
+        *self.time = types::Timespec::new().sec(wanted / NANOSECONDS).nsec(nanoseconds);
         let time = std::ptr::from_ref(&*self.time);
         let absolute = types::TimeoutFlags::ABS;
         let timer = pack(Kind::Timeout, 0);
         self.queued = true;
         Some(match self.armed.replace(wanted) {
-            None => TimerEntry::Arm(
-                opcode::Timeout::new(time)
-                    .flags(absolute)
-                    .build()
-                    .user_data(timer),
-            ),
+            None => {
+                TimerEntry::Arm(opcode::Timeout::new(time).flags(absolute).build().user_data(timer))
+            }
             Some(_) => TimerEntry::Update(
                 opcode::TimeoutUpdate::new(timer, time)
                     .flags(absolute)
@@ -92,9 +82,7 @@ impl Timer {
     /// it was armed for, and it was armed for the deadline unless that has moved later since.
     pub(super) fn fired(&mut self) -> bool {
         let armed = self.armed.take();
-        let passed = self
-            .wanted
-            .is_some_and(|wanted| armed.is_none_or(|armed| wanted <= armed));
+        let passed = self.wanted.is_some_and(|wanted| armed.is_none_or(|armed| wanted <= armed));
         if passed {
             self.wanted = None;
         }
@@ -158,11 +146,7 @@ mod tests {
         assert_eq!(kind(&mut timer), "update");
         assert!(timer.fired());
         timer.want(Some(300));
-        assert_eq!(
-            kind(&mut timer),
-            "none",
-            "the update still waits in the queue"
-        );
+        assert_eq!(kind(&mut timer), "none", "the update still waits in the queue");
         timer.submitted();
         assert_eq!(kind(&mut timer), "arm");
     }

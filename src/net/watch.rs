@@ -63,8 +63,7 @@ impl RingWatch {
         let offset = |offset: u32| {
             let offset = offset as usize;
             let fits = offset + size_of::<u32>() <= PAGE_BYTES && offset.is_multiple_of(4);
-            fits.then_some(offset)
-                .ok_or_else(|| io::Error::from(io::ErrorKind::Unsupported))
+            fits.then_some(offset).ok_or_else(|| io::Error::from(io::ErrorKind::Unsupported))
         };
         let offsets = Offsets {
             submission_flags: offset(raw.submission.flags)?,
@@ -72,18 +71,13 @@ impl RingWatch {
             completion_tail: offset(raw.completion.tail)?,
         };
         // Offset zero of the descriptor is IORING_OFF_SQ_RING, which holds both queues' positions.
-        Ok(Self {
-            page: Arc::new(Mapping::shared(ring, PAGE_BYTES)?),
-            offsets,
-        })
+        Ok(Self { page: Arc::new(Mapping::shared(ring, PAGE_BYTES)?), offsets })
     }
 
     /// The kernel has completions that only an `enter` of the ring's thread can deliver.
     #[inline]
     pub fn needs_enter(&self) -> bool {
-        let flags = self
-            .word(self.offsets.submission_flags)
-            .load(Ordering::Acquire);
+        let flags = self.word(self.offsets.submission_flags).load(Ordering::Acquire);
         flags & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW) != 0
     }
 
@@ -91,12 +85,8 @@ impl RingWatch {
     #[inline]
     pub fn completions(&self) -> u32 {
         // Head first, as it only follows the tail; a third thread could see them cross otherwise.
-        let head = self
-            .word(self.offsets.completion_head)
-            .load(Ordering::Acquire);
-        self.word(self.offsets.completion_tail)
-            .load(Ordering::Acquire)
-            .wrapping_sub(head)
+        let head = self.word(self.offsets.completion_head).load(Ordering::Acquire);
+        self.word(self.offsets.completion_tail).load(Ordering::Acquire).wrapping_sub(head)
     }
 
     /// Whether the ring's shard has something to do here.

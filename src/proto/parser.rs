@@ -35,11 +35,7 @@ pub struct ParserLimits {
 impl Default for ParserLimits {
     /// The defaults of nats-server, for a client that has not negotiated headers.
     fn default() -> Self {
-        Self {
-            control_line_bytes_max: 4096,
-            payload_bytes_max: 1 << 20,
-            headers: false,
-        }
+        Self { control_line_bytes_max: 4096, payload_bytes_max: 1 << 20, headers: false }
     }
 }
 
@@ -412,10 +408,7 @@ fn parse_general<'a>(bytes: &'a [u8], limits: &ParserLimits) -> Result<Parsed<'a
                 return Ok(Parsed::Incomplete { needed: frame_len });
             };
             let command = Command::Publish(head.into_publish(bytes, payload, frame_len));
-            return Ok(Parsed::Command {
-                command,
-                consumed: frame_len,
-            });
+            return Ok(Parsed::Command { command, consumed: frame_len });
         }
     };
     let consumed = bytes.len().saturating_sub(after_line.len());
@@ -423,9 +416,7 @@ fn parse_general<'a>(bytes: &'a [u8], limits: &ParserLimits) -> Result<Parsed<'a
 }
 
 fn incomplete(bytes: &[u8]) -> Parsed<'static> {
-    Parsed::Incomplete {
-        needed: bytes.len().saturating_add(1),
-    }
+    Parsed::Incomplete { needed: bytes.len().saturating_add(1) }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -464,9 +455,7 @@ impl Op {
                 if start.eq_ignore_ascii_case(name) {
                     return Ok(Some(op));
                 }
-            } else if name
-                .get(..bytes.len())
-                .is_some_and(|start| start.eq_ignore_ascii_case(bytes))
+            } else if name.get(..bytes.len()).is_some_and(|start| start.eq_ignore_ascii_case(bytes))
             {
                 return Ok(None);
             }
@@ -491,10 +480,7 @@ impl Op {
 
     /// `CONNECT{}` and `INFO{}` are legal without a blank, the others are not.
     fn needs_separator(self) -> bool {
-        matches!(
-            self,
-            Self::Pub | Self::Hpub | Self::Sub | Self::Unsub | Self::Err
-        )
+        matches!(self, Self::Pub | Self::Hpub | Self::Sub | Self::Unsub | Self::Err)
     }
 
     /// Whether everything up to the line end is ignored.
@@ -516,31 +502,20 @@ struct Line<'a> {
 impl<'a> Line<'a> {
     /// Splits off the control line; `None` if its LF has not arrived.
     fn find(op: Op, after_name: &'a [u8], args_len_max: usize) -> Result<Option<Self>, ProtoError> {
-        let too_long = ProtoError::ControlLineTooLong {
-            limit: args_len_max,
-        };
+        let too_long = ProtoError::ControlLineTooLong { limit: args_len_max };
         let blanks = if op.ignores_arguments() {
             0
         } else {
-            after_name
-                .iter()
-                .take_while(|byte| matches!(byte, b' ' | b'\t'))
-                .count()
+            after_name.iter().take_while(|byte| matches!(byte, b' ' | b'\t')).count()
         };
         if blanks > args_len_max.saturating_add(1) {
             return Err(too_long);
         }
         let args_on = after_name.get(blanks..).unwrap_or_default();
-        let window = args_on
-            .get(..args_len_max.saturating_add(2))
-            .unwrap_or(args_on);
+        let window = args_on.get(..args_len_max.saturating_add(2)).unwrap_or(args_on);
         let Some(line_feed) = memchr::memchr(b'\n', window) else {
             let so_far = window.strip_suffix(b"\r").unwrap_or(window);
-            return if so_far.len() > args_len_max {
-                Err(too_long)
-            } else {
-                Ok(None)
-            };
+            return if so_far.len() > args_len_max { Err(too_long) } else { Ok(None) };
         };
         let (line, rest) = args_on.split_at(line_feed);
         let args = line.strip_suffix(b"\r").unwrap_or(line);
@@ -548,11 +523,7 @@ impl<'a> Line<'a> {
             return Err(too_long);
         }
         let canonical = args.len() < line.len();
-        Ok(Some(Self {
-            args,
-            canonical,
-            rest: rest.get(1..).unwrap_or_default(),
-        }))
+        Ok(Some(Self { args, canonical, rest: rest.get(1..).unwrap_or_default() }))
     }
 }
 
@@ -563,10 +534,7 @@ fn split_arguments<const N: usize>(
 ) -> Option<([&[u8]; N], usize)> {
     let mut found = [&[][..]; N];
     let mut count = 0_usize;
-    for argument in args
-        .split(is_separator)
-        .filter(|argument| !argument.is_empty())
-    {
+    for argument in args.split(is_separator).filter(|argument| !argument.is_empty()) {
         *found.get_mut(count)? = argument;
         count = count.saturating_add(1);
     }
@@ -584,16 +552,10 @@ fn is_blank(byte: &u8) -> bool {
 
 fn subscribe(args: &[u8]) -> Result<Command<'_>, ProtoError> {
     match split_arguments(args, is_blank_or_return) {
-        Some(([subject, sid, _], 2)) => Ok(Command::Subscribe {
-            subject,
-            queue: None,
-            sid,
-        }),
-        Some(([subject, queue, sid], 3)) => Ok(Command::Subscribe {
-            subject,
-            queue: Some(queue),
-            sid,
-        }),
+        Some(([subject, sid, _], 2)) => Ok(Command::Subscribe { subject, queue: None, sid }),
+        Some(([subject, queue, sid], 3)) => {
+            Ok(Command::Subscribe { subject, queue: Some(queue), sid })
+        }
         _ => Err(ProtoError::ArgumentCount { op: "SUB" }),
     }
 }
@@ -658,22 +620,13 @@ impl<'a> PublishHead<'a> {
             .ok_or(ProtoError::BadSize)?;
         if let Some(header) = header_len {
             if usize::try_from(header).map_or(true, |header| header > size) {
-                return Err(ProtoError::HeaderLargerThanTotal {
-                    header,
-                    total: size,
-                });
+                return Err(ProtoError::HeaderLargerThanTotal { header, total: size });
             }
         }
         if size > limits.payload_bytes_max {
-            return Err(ProtoError::PayloadTooLarge {
-                size,
-                limit: limits.payload_bytes_max,
-            });
+            return Err(ProtoError::PayloadTooLarge { size, limit: limits.payload_bytes_max });
         }
-        if memchr::memchr(b'\r', subject)
-            .or_else(|| memchr::memchr(b'\r', reply))
-            .is_some()
-        {
+        if memchr::memchr(b'\r', subject).or_else(|| memchr::memchr(b'\r', reply)).is_some() {
             return Err(ProtoError::StrayCarriageReturn);
         }
         let tail_line_len = line
@@ -728,10 +681,7 @@ fn canonical_tail_len(
     if !unmatched.is_empty() {
         return None;
     }
-    args.len()
-        .checked_sub(subject.len())?
-        .checked_sub(1)?
-        .checked_add(2)
+    args.len().checked_sub(subject.len())?.checked_sub(1)?.checked_add(2)
 }
 
 /// The `size` bytes before CR LF; `None` if they have not all arrived. A wrong terminator is reported

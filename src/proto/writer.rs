@@ -33,13 +33,7 @@ pub struct Message<'a> {
 pub fn write_message(out: &mut Vec<u8>, sid: &[u8], message: &Message<'_>) {
     let header_len = message.header_len.filter(|len| *len > 0);
     reserve_frame(out, sid, message.subject, message.reply, message.payload);
-    write_names(
-        out,
-        header_len.is_some(),
-        message.subject,
-        sid,
-        message.reply,
-    );
+    write_names(out, header_len.is_some(), message.subject, sid, message.reply);
     if let Some(header_len) = header_len {
         write_decimal(out, u64::from(header_len));
         out.push(b' ');
@@ -50,20 +44,9 @@ pub fn write_message(out: &mut Vec<u8>, sid: &[u8], message: &Message<'_>) {
 
 /// Appends the message as MSG without its header block, for a client that did not negotiate headers.
 pub fn write_message_without_headers(out: &mut Vec<u8>, sid: &[u8], message: &Message<'_>) {
-    let header_len = message
-        .header_len
-        .and_then(|len| usize::try_from(len).ok())
-        .unwrap_or(0);
+    let header_len = message.header_len.and_then(|len| usize::try_from(len).ok()).unwrap_or(0);
     let body = message.payload.get(header_len..).unwrap_or_default();
-    write_message(
-        out,
-        sid,
-        &Message {
-            header_len: None,
-            payload: body,
-            ..*message
-        },
-    );
+    write_message(out, sid, &Message { header_len: None, payload: body, ..*message });
 }
 
 /// Appends a publish that has no `tail` to copy, with its sizes spelled as the publisher spelled
@@ -95,30 +78,17 @@ pub fn write_decimal(out: &mut Vec<u8>, number: u64) {
             break;
         }
     }
-    out.extend_from_slice(
-        digits
-            .get(DECIMAL_LEN_MAX.wrapping_sub(len)..)
-            .unwrap_or_default(),
-    );
+    out.extend_from_slice(digits.get(DECIMAL_LEN_MAX.wrapping_sub(len)..).unwrap_or_default());
 }
 
 /// Digits [`write_decimal`] writes for `number`.
 pub(super) fn decimal_len(number: usize) -> usize {
-    number
-        .checked_ilog10()
-        .map_or(1, |log| (log as usize).saturating_add(1))
+    number.checked_ilog10().map_or(1, |log| (log as usize).saturating_add(1))
 }
 
 fn reserve_frame(out: &mut Vec<u8>, sid: &[u8], subject: &[u8], reply: &[u8], payload: &[u8]) {
-    let names = subject
-        .len()
-        .saturating_add(sid.len())
-        .saturating_add(reply.len());
-    out.reserve(
-        names
-            .saturating_add(payload.len())
-            .saturating_add(FRAME_FIXED_LEN_MAX),
-    );
+    let names = subject.len().saturating_add(sid.len()).saturating_add(reply.len());
+    out.reserve(names.saturating_add(payload.len()).saturating_add(FRAME_FIXED_LEN_MAX));
 }
 
 /// Everything up to the sizes.
@@ -152,12 +122,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn message(reply: &'static [u8], header_len: Option<u32>) -> Message<'static> {
-        Message {
-            subject: b"a.b",
-            reply,
-            header_len,
-            payload: b"NATS/1.0\r\n\r\nhi",
-        }
+        Message { subject: b"a.b", reply, header_len, payload: b"NATS/1.0\r\n\r\nhi" }
     }
 
     fn written(write: impl Fn(&mut Vec<u8>)) -> Vec<u8> {
@@ -174,22 +139,10 @@ mod tests {
             })
         };
         assert_eq!(frame(b"", None), b"MSG a.b 7 14\r\nNATS/1.0\r\n\r\nhi\r\n");
-        assert_eq!(
-            frame(b"r", None),
-            b"MSG a.b 7 r 14\r\nNATS/1.0\r\n\r\nhi\r\n"
-        );
-        assert_eq!(
-            frame(b"", Some(0)),
-            b"MSG a.b 7 14\r\nNATS/1.0\r\n\r\nhi\r\n"
-        );
-        assert_eq!(
-            frame(b"", Some(12)),
-            b"HMSG a.b 7 12 14\r\nNATS/1.0\r\n\r\nhi\r\n"
-        );
-        assert_eq!(
-            frame(b"r", Some(12)),
-            b"HMSG a.b 7 r 12 14\r\nNATS/1.0\r\n\r\nhi\r\n"
-        );
+        assert_eq!(frame(b"r", None), b"MSG a.b 7 r 14\r\nNATS/1.0\r\n\r\nhi\r\n");
+        assert_eq!(frame(b"", Some(0)), b"MSG a.b 7 14\r\nNATS/1.0\r\n\r\nhi\r\n");
+        assert_eq!(frame(b"", Some(12)), b"HMSG a.b 7 12 14\r\nNATS/1.0\r\n\r\nhi\r\n");
+        assert_eq!(frame(b"r", Some(12)), b"HMSG a.b 7 r 12 14\r\nNATS/1.0\r\n\r\nhi\r\n");
     }
 
     #[test]
@@ -208,25 +161,17 @@ mod tests {
     /// Goal: sizes are echoed verbatim. Method: frames recorded from nats-server 2.15.1.
     #[test]
     fn sizes_are_echoed_as_they_were_spelled() {
-        let limits = ParserLimits {
-            headers: true,
-            ..ParserLimits::default()
-        };
+        let limits = ParserLimits { headers: true, ..ParserLimits::default() };
         let echo = |frame: &[u8]| {
-            let Ok(Parsed::Command {
-                command: Command::Publish(publish),
-                ..
-            }) = parse(frame, &limits)
+            let Ok(Parsed::Command { command: Command::Publish(publish), .. }) =
+                parse(frame, &limits)
             else {
                 panic!("not a publish");
             };
             written(|out| write_publish(out, publish.subject, b"1", &publish))
         };
         assert_eq!(echo(b"PUB a  0002  \r\nhi\r\n"), b"MSG a 1 0002\r\nhi\r\n");
-        assert_eq!(
-            echo(b"HPUB a 02 002\r\nhi\r\n"),
-            b"HMSG a 1 02 002\r\nhi\r\n"
-        );
+        assert_eq!(echo(b"HPUB a 02 002\r\nhi\r\n"), b"HMSG a 1 02 002\r\nhi\r\n");
         assert_eq!(echo(b"HPUB a r 0 2\r\nhi\r\n"), b"MSG a 1 r 2\r\nhi\r\n");
     }
 
@@ -246,10 +191,7 @@ mod tests {
     #[test]
     fn decimal_bounds() {
         assert_eq!(written(|out| write_decimal(out, 0)), b"0");
-        assert_eq!(
-            written(|out| write_decimal(out, u64::MAX)),
-            u64::MAX.to_string().as_bytes()
-        );
+        assert_eq!(written(|out| write_decimal(out, u64::MAX)), u64::MAX.to_string().as_bytes());
         assert_eq!(decimal_len(0), 1);
     }
 }

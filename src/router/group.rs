@@ -247,3 +247,87 @@ impl Groups {
 pub(super) fn group_hash(hasher: &SubjectHasher, pattern_index: u32, queue: &[u8]) -> u64 {
     hasher.edge(pattern_index, hasher.token(queue))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A group of shard 0 with so many members here, and on shards 1, 2, ...
+    fn group(local: u32, remote: &[u32]) -> Group {
+        let mut groups = Groups::new(ShardId(0));
+        let mut head = NONE;
+        let index = groups.insert(0, AccountId(0), (0, b"a"), b"q", &mut head);
+        let mut group = groups.slab.remove(index);
+        for member in 0..local {
+            group.members.push(SubId(member));
+        }
+        for (shard, &members) in (1..).zip(remote) {
+            let theirs = GroupId::from_u64(u64::from(shard) * 100);
+            group.set_remote(RemoteMembers { shard: ShardId(shard), members, group: theirs });
+        }
+        group
+    }
+
+    /// Numbers of a 64-bit linear congruential generator, upper bits first.
+    fn randoms() -> impl Iterator<Item = u64> {
+        let step = |state: &u64| {
+            Some(state.wrapping_mul(0x5851_F42D_4C95_7F2D).wrapping_add(0x1405_7B7E_F767_814F))
+        };
+        std::iter::successors(Some(1), step).map(|state: u64| state ^ state.rotate_left(32))
+    }
+
+    /// How often each local member and each shard is picked in 60,000 rounds.
+    fn tally(group: &Group, excluded: ShardSet) -> (Vec<u32>, [u32; 4]) {
+        let mut local = vec![0; group.members().len()];
+        let mut remote = [0; 4];
+        for random in randoms().take(60_000) {
+            match group.pick(random, excluded).unwrap() {
+                Pick::Local { start } => local[start] += 1,
+                Pick::Remote { shard, group } => {
+                    assert_eq!(group.to_u64(), u64::from(shard.0) * 100);
+                    remote[usize::from(shard.0)] += 1;
+                }
+            }
+        }
+        (local, remote)
+    }
+
+    fn assert_near(count: u32, expected: u32) {
+        assert!(count.abs_diff(expected) < expected / 20, "{count} instead of {expected}");
+    }
+
+    #[test]
+    fn every_member_is_as_likely_as_any_other() {
+        let (local, remote) = tally(&group(3, &[1, 2]), ShardSet::EMPTY);
+        for count in local {
+            assert_near(count, 10_000);
+        }
+        assert_near(remote[1], 10_000);
+        assert_near(remote[2], 20_000);
+    }
+
+    #[test]
+    fn excluded_shards_are_never_picked() {
+        let group = group(3, &[1, 2]);
+        let (local, remote) = tally(&group, ShardSet::only(ShardId(0)));
+        assert_eq!(local, [0; 3]);
+        assert_near(remote[1], 20_000);
+        assert_near(remote[2], 40_000);
+
+        let (local, remote) = tally(&group, ShardSet::only(ShardId(2)));
+        assert_near(local[0], 15_000);
+        assert_eq!(remote[2], 0);
+
+        let all: ShardSet = [0, 1, 2].map(ShardId).into_iter().collect();
+        assert_eq!(group.pick(5, all), None);
+    }
+
+    #[test]
+    fn shard_without_members_left_is_forgotten() {
+        let mut group = group(0, &[4]);
+        let theirs = RemoteMembers { shard: ShardId(1), members: 0, group: GroupId::from_u64(100) };
+        group.set_remote(theirs);
+        assert!(group.remote().is_empty());
+        assert_eq!(group.pick(5, ShardSet::EMPTY), None);
+    }
+}

@@ -52,6 +52,8 @@ mod hashing;
 mod ids;
 mod index_table;
 mod interest;
+#[cfg(test)]
+mod model_tests;
 mod pattern;
 mod plan;
 mod plan_cache;

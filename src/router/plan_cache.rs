@@ -377,3 +377,178 @@ const OVERSIZED_FRACTION: usize = 16;
 const SEARCH_BUDGET: usize = 64;
 /// Storage that a vacant entry may keep.
 const RETAINED_MAX: usize = 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::router::{ConnId, Router, ShardId, SubId};
+
+    const A: AccountId = AccountId(0);
+
+    fn router(plans_max: usize, plans_bytes_max: usize) -> Router {
+        let limits = RouterLimits { plans_max, plans_bytes_max, hash_seed: 7 };
+        Router::new(ShardId(0), limits)
+    }
+
+    fn subscribe(router: &mut Router, pattern: &str) -> SubId {
+        router.subscribe(ConnId(0), A, pattern.as_bytes(), None, b"1", &mut Vec::new())
+    }
+
+    /// Matches each subject once and says how many were cached.
+    fn hits<S: AsRef<str>>(router: &mut Router, subjects: &[S]) -> u64 {
+        let before = router.counts().hits;
+        for subject in subjects {
+            router.matched(A, subject.as_ref().as_bytes());
+        }
+        router.counts().hits - before
+    }
+
+    fn subjects(count: usize) -> Vec<String> {
+        (0..count).map(|number| format!("some.subject.{number}")).collect()
+    }
+
+    #[test]
+    fn subject_is_cached_from_its_second_use_on() {
+        let mut router = router(64, 1 << 20);
+        assert_eq!(hits(&mut router, &["a", "b"]), 0);
+        assert_eq!(router.counts().plans, 0);
+        assert_eq!(hits(&mut router, &["a", "b"]), 0);
+        assert_eq!(router.counts().plans, 2);
+        assert_eq!(hits(&mut router, &["a", "b", "b", "a"]), 4);
+    }
+
+    #[test]
+    fn growing_table_loses_no_plan() {
+        // Far below the bound, so that sets rarely overflow.
+        let mut router = router(64 * 1024, 1 << 30);
+        let subjects = subjects(4096);
+        for round in 0..4 {
+            let hits = hits(&mut router, &subjects);
+            assert!(round < 2 || hits > 4000, "{hits}");
+        }
+        let counts = router.counts();
+        assert!(counts.plans > 4000, "{counts:?}");
+    }
+
+    #[test]
+    fn number_of_plans_is_bounded() {
+        let mut router = router(256, 1 << 30);
+        let subjects = subjects(2000);
+        for _ in 0..10 {
+            // Each twice in a row: it is admitted.
+            for subject in &subjects {
+                hits(&mut router, &[subject, subject]);
+            }
+        }
+        let counts = router.counts();
+        assert!(counts.plans > 200 && counts.plans <= 256, "{counts:?}");
+        assert!(counts.evictions > 0);
+    }
+
+    #[test]
+    fn bytes_of_plans_are_bounded() {
+        let bound = 64 * 1024;
+        let mut router = router(16 * 1024, bound);
+        for _ in 0..10 {
+            subscribe(&mut router, ">");
+        }
+        for subject in subjects(5000) {
+            hits(&mut router, &[&subject, &subject, &subject]);
+            assert!(router.counts().plans_bytes <= 2 * bound as u64);
+        }
+        let counts = router.counts();
+        assert!(counts.evictions > 0 && counts.plans > 10, "{counts:?}");
+    }
+
+    #[test]
+    fn oversized_plan_is_never_cached() {
+        let mut router = router(64, 16 * 1024);
+        for _ in 0..40 {
+            subscribe(&mut router, "wide");
+        }
+        assert_eq!(hits(&mut router, &["wide"; 10]), 0);
+        assert_eq!(router.matched(A, b"wide").plan.deliveries().len(), 40);
+        let counts = router.counts();
+        assert_eq!((counts.plans, counts.plans_bytes), (0, 0));
+        assert!(counts.oversized >= 9);
+    }
+
+    #[test]
+    fn plan_that_grows_oversized_leaves_the_cache() {
+        let mut router = router(64, 16 * 1024);
+        hits(&mut router, &["a.b"; 3]);
+        for _ in 0..40 {
+            subscribe(&mut router, "a.*");
+        }
+        assert_eq!(router.matched(A, b"a.b").plan.deliveries().len(), 40);
+        assert_eq!(router.counts().plans, 0);
+    }
+
+    #[test]
+    fn plans_in_use_survive_a_scan_of_other_subjects() {
+        // Goal: subjects used once or twice do not push out those in use.
+        let mut router = router(256, 1 << 30);
+        let kept: Vec<String> = (0..64).map(|number| format!("kept.{number}")).collect();
+        for _ in 0..3 {
+            hits(&mut router, &kept);
+        }
+        let mut hit = 0;
+        for subjects in subjects(20_000).chunks(100) {
+            for subject in subjects {
+                hits(&mut router, &[subject, subject]);
+            }
+            hit += hits(&mut router, &kept);
+        }
+        assert!(hit > 64 * 200 * 8 / 10, "{hit} of {}", 64 * 200);
+    }
+
+    #[test]
+    fn literal_change_voids_its_own_plan_only() {
+        let mut router = router(64, 1 << 20);
+        let subjects = ["a.b", "a.c", "a"];
+        for _ in 0..2 {
+            hits(&mut router, &subjects);
+        }
+        let sub = subscribe(&mut router, "a.b");
+        assert_eq!(hits(&mut router, &["a.c", "a"]), 2);
+        assert_eq!(router.matched(A, b"a.b").plan.deliveries().len(), 1);
+        router.remove(sub, &mut Vec::new());
+        assert_eq!(hits(&mut router, &["a.c", "a"]), 2);
+        assert!(router.matched(A, b"a.b").plan.is_empty());
+    }
+
+    #[test]
+    fn storm_of_inbox_subscriptions_leaves_other_plans_alone() {
+        let mut router = router(1024, 1 << 20);
+        let subjects = subjects(100);
+        for _ in 0..2 {
+            hits(&mut router, &subjects);
+        }
+        let before = hits(&mut router, &subjects);
+        let mut subs = Vec::new();
+        for number in 0..5000 {
+            subs.push(subscribe(&mut router, &format!("_INBOX.{number}.*")));
+            subs.push(subscribe(&mut router, &format!("_INBOX.{number}.reply")));
+        }
+        assert_eq!(hits(&mut router, &subjects), before);
+        for sub in subs {
+            router.remove(sub, &mut Vec::new());
+        }
+        assert_eq!(hits(&mut router, &subjects), before);
+    }
+
+    #[test]
+    fn wildcard_below_two_tokens_leaves_their_siblings_alone() {
+        let mut router = router(1024, 1 << 20);
+        let subjects: Vec<String> = (0..70).map(|number| format!("kv.{number}.key")).collect();
+        for _ in 0..2 {
+            hits(&mut router, &subjects);
+        }
+        let before = hits(&mut router, &subjects);
+        subscribe(&mut router, "kv.0.>");
+        let after = hits(&mut router, &subjects);
+        // Second tokens share seven slots.
+        assert!(after < before && after > before / 2, "{after} of {before}");
+        assert_eq!(hits(&mut router, &subjects), before, "stale plans are made again");
+    }
+}

@@ -274,6 +274,11 @@ impl Router {
         }
     }
 
+    #[cfg(test)]
+    pub(super) fn trie_nodes(&self) -> u32 {
+        self.patterns.trie.len()
+    }
+
     /// The cache entry with the plan of a subject, or `NONE` if the plan is in
     /// `scratch`.
     #[inline]

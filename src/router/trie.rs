@@ -209,6 +209,11 @@ impl Trie {
         true
     }
 
+    #[cfg(test)]
+    pub(super) fn len(&self) -> u32 {
+        self.nodes.len()
+    }
+
     pub(super) fn bytes(&self) -> usize {
         self.nodes.bytes() + self.edges.bytes() + self.roots.allocation_size() + self.heap_bytes
     }

@@ -3,9 +3,7 @@
 //! The ring's eventfd is read through the executor's own ring, so that the
 //! executor parks in its reactor and its other tasks run meanwhile.
 
-use std::cell::Cell;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, RawFd};
-use std::rc::Rc;
 use std::sync::Arc;
 
 use glommio::io::BufferedFile;
@@ -18,7 +16,6 @@ pub(super) struct Parking {
     eventfd: BufferedFile,
     /// Completed by the watchdog; keeps the executor's notifier reachable.
     _rescue: JoinHandle<()>,
-    rescues: Rc<Cell<u64>>,
 }
 
 impl Parking {
@@ -30,18 +27,16 @@ impl Parking {
         let copy = borrowed.try_clone_to_owned().ok()?.into_raw_fd();
         // SAFETY: the copy was just made and nobody else owns it.
         let eventfd = unsafe { BufferedFile::from_raw_fd(copy) };
-        let rescues = Rc::new(Cell::new(0));
         let rescue = glommio::spawn_local({
-            let (pulse, rescues) = (Arc::clone(pulse), Rc::clone(&rescues));
+            let pulse = Arc::clone(pulse);
             async move {
                 loop {
                     pulse.rescued().await;
-                    rescues.set(rescues.get() + 1);
                 }
             }
         })
         .detach();
-        Some(Self { eventfd, _rescue: rescue, rescues })
+        Some(Self { eventfd, _rescue: rescue })
     }
 
     /// Sleeps until the eventfd is written. A failed read is no reason to
@@ -56,10 +51,5 @@ impl Parking {
         // SAFETY: eight readable bytes are written to an open descriptor.
         unsafe { libc::write(self.eventfd.as_raw_fd(), (&raw const one).cast(), 8) };
         self.sleep().await;
-    }
-
-    /// Times that the watchdog had to wake this shard.
-    pub(super) fn rescues(&self) -> u64 {
-        self.rescues.get()
     }
 }

@@ -104,10 +104,11 @@ pub fn run(options: &Options, log: &Log) -> Result<(), StartError> {
         let acceptor = acceptor.take();
         let log = log.clone();
         let placement = cpus.get(shard % cpus.len().max(1)).copied();
-        let builder = LocalExecutorBuilder::new(placement.map_or(Placement::Unbound, Placement::Fixed))
-            .name(&format!("shard-{shard}"))
-            .io_memory(EXECUTOR_IO_MEMORY)
-            .ring_depth(EXECUTOR_RING_DEPTH);
+        let builder =
+            LocalExecutorBuilder::new(placement.map_or(Placement::Unbound, Placement::Fixed))
+                .name(&format!("shard-{shard}"))
+                .io_memory(EXECUTOR_IO_MEMORY)
+                .ring_depth(EXECUTOR_RING_DEPTH);
         let executor = builder.spawn(move || async move {
             match ShardTask::new(Core::new(config), endpoint, acceptor, control, pulse) {
                 Ok(task) => task.run().await,
@@ -119,19 +120,21 @@ pub fn run(options: &Options, log: &Log) -> Result<(), StartError> {
     announce_ready(options, log, address);
 
     let stop = Arc::new(AtomicBool::new(false));
-    let watchdog = std::thread::Builder::new().name("watchdog".to_owned()).stack_size(64 << 10).spawn({
-        let (watch, stop) = (watch.clone(), Arc::clone(&stop));
-        move || watchdog::watch(&watch, &pulses, &stop)
-    })?;
-    let signal_thread = std::thread::Builder::new().name("signals".to_owned()).stack_size(64 << 10).spawn({
-        let control = Arc::clone(&control);
-        move || {
-            for signal in signals.forever() {
-                control.raise(signal);
-                watch.wake(0);
+    let watchdog =
+        std::thread::Builder::new().name("watchdog".to_owned()).stack_size(64 << 10).spawn({
+            let (watch, stop) = (watch.clone(), Arc::clone(&stop));
+            move || watchdog::watch(&watch, &pulses, &stop)
+        })?;
+    let signal_thread =
+        std::thread::Builder::new().name("signals".to_owned()).stack_size(64 << 10).spawn({
+            let control = Arc::clone(&control);
+            move || {
+                for signal in signals.forever() {
+                    control.raise(signal);
+                    watch.wake(0);
+                }
             }
-        }
-    })?;
+        })?;
     for executor in executors {
         // A shard that panicked has aborted the process.
         executor.join().map_err(|error| StartError::Executor(error.to_string()))?;
@@ -161,7 +164,8 @@ impl Identity {
 fn listen(options: &Options) -> Result<(OwnedFd, SocketAddr), StartError> {
     let host = options.host.trim_matches(|c| c == '[' || c == ']');
     let port = options.bind_port();
-    let shown = if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
+    let shown =
+        if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
     let refuse = |error: std::io::Error| StartError::Listen {
         address: shown.clone(),
         reason: format!("listen tcp {shown}: bind: {}", host::go_error_text(&error)),

@@ -28,6 +28,11 @@ const BATCHES_MAX: usize = 4;
 const TURNS_MAX: u32 = 16;
 const BUSY_MAX: u64 = 2_000_000;
 
+/// Nanoseconds that an idle shard looks for work before it sleeps, if the last
+/// gap was no longer than this; and looks between two glances at the clock.
+const SPIN_MAX: u64 = 20_000;
+const SPIN_LOOKS: u32 = 16;
+
 /// Flights kept for reuse.
 const FLIGHTS_MAX: usize = 1024;
 
@@ -58,9 +63,13 @@ impl Control {
 enum Stage {
     Serving,
     /// Lame duck mode; clients are closed from this moment on.
-    LameDuck { close_at: Option<u64> },
+    LameDuck {
+        close_at: Option<u64>,
+    },
     /// Everything is being closed, by this moment at the latest.
-    Stopping { by: u64 },
+    Stopping {
+        by: u64,
+    },
     Stopped,
 }
 
@@ -78,10 +87,13 @@ pub(super) struct ShardTask {
     stopped: usize,
     completions: Vec<Completion>,
     dirty: Vec<ConnId>,
+    #[expect(clippy::vec_box, reason = "a flight keeps its address from pool to kernel and back")]
     flights: Vec<Box<Flight>>,
     /// Connections whose receive ended for want of buffers, to be re-armed in turn.
     starved: Vec<ConnKey>,
     now: u64,
+    /// Nanoseconds of the last idle moment.
+    last_gap: u64,
 }
 
 impl ShardTask {
@@ -113,6 +125,7 @@ impl ShardTask {
             flights: Vec::new(),
             starved: Vec::new(),
             now: host::monotonic_ns(),
+            last_gap: u64::MAX,
         };
         task.arm_listener();
         Ok(task)
@@ -141,9 +154,34 @@ impl ShardTask {
                 }
                 continue;
             }
-            self.park(&parking).await;
+            let idle_since = self.now;
+            if !self.spin() {
+                self.park(&parking).await;
+            }
             turns = 0;
             busy_since = host::monotonic_ns();
+            self.last_gap = busy_since.saturating_sub(idle_since);
+        }
+    }
+
+    /// Looks at ring and lanes for a moment before sleeping, if the last idle
+    /// moment was shorter than what going to sleep and waking costs. Returns
+    /// whether something came.
+    fn spin(&mut self) -> bool {
+        if self.last_gap > SPIN_MAX {
+            return false;
+        }
+        let until = self.now + SPIN_MAX;
+        loop {
+            for _ in 0..SPIN_LOOKS {
+                if self.ring.has_work() || self.endpoint.inbound_waiting() {
+                    return true;
+                }
+                std::hint::spin_loop();
+            }
+            if host::monotonic_ns() >= until {
+                return false;
+            }
         }
     }
 
@@ -499,9 +537,10 @@ impl ShardTask {
             if signals != 0 {
                 self.handle_signals(signals);
             }
-            let retry = self.acceptor.as_mut().and_then(|acceptor| {
-                acceptor.retry_at.take_if(|at| *at <= self.now)
-            });
+            let retry = self
+                .acceptor
+                .as_mut()
+                .and_then(|acceptor| acceptor.retry_at.take_if(|at| *at <= self.now));
             if retry.is_some() {
                 self.arm_listener();
             }

@@ -69,7 +69,8 @@ pub(super) fn watch(mesh: &Watch, pulses: &[Arc<Pulse>], stop: &AtomicBool) {
         std::thread::sleep(STANDSTILL);
         let now = host::monotonic_ns();
         for (shard, pulse) in pulses.iter().enumerate() {
-            let stood_still = std::mem::replace(&mut turns[shard], mesh.turns(shard)) == turns[shard];
+            let stood_still =
+                std::mem::replace(&mut turns[shard], mesh.turns(shard)) == turns[shard];
             let late = mesh.deadline(shard).is_some_and(|deadline| deadline < now);
             let work = late || mesh.inbound_waiting(shard) || pulse.ring_has_work();
             if stood_still && work {

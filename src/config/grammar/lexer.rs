@@ -61,17 +61,17 @@ enum State {
 }
 
 /// Stands for the end of the text among characters.
-const EOF: char = '\0';
+pub(super) const EOF: char = '\0';
 
-type Step = Result<Option<Token>, LexError>;
+pub(super) type Step = Result<Option<Token>, LexError>;
 
 /// Call [`Lexer::next_token`] until it answers with [`Kind::End`] or an error.
 #[derive(Debug)]
 pub(super) struct Lexer<'a> {
     input: &'a str,
     /// `start <= at <= input.len()`, both on character boundaries.
-    at: usize,
-    start: usize,
+    pub(super) at: usize,
+    pub(super) start: usize,
     /// Bytes of the last character taken; 0 at the end of the text.
     width: usize,
     line: u32,
@@ -422,267 +422,9 @@ impl<'a> Lexer<'a> {
         }
     }
 
-    /// Between single quotes nothing is special but the closing one.
-    fn raw_string(&mut self) -> Step {
-        self.ignore();
-        loop {
-            match self.peek() {
-                '\'' => {
-                    self.leave();
-                    return self.emit_and_skip_one(Kind::String);
-                }
-                EOF => return self.end_inside_quotes(),
-                _ => self.take(),
-            };
-        }
-    }
-
-    fn escaped_string(&mut self) -> Step {
-        self.ignore();
-        let mut content = Vec::new();
-        loop {
-            match self.take() {
-                '"' => {
-                    self.leave();
-                    return self.emit_content(content);
-                }
-                '\\' => content.push(self.escape()?),
-                EOF => {
-                    self.back();
-                    return self.end_inside_quotes();
-                }
-                _ => content.extend_from_slice(self.last_char().as_bytes()),
-            }
-        }
-    }
-
-    /// A string without quotes ends at a blank, a line end or whatever ends a value. Then it may
-    /// turn out to be a boolean or a variable, if it had no escapes.
-    fn bare_string(&mut self) -> Step {
-        let mut content = Vec::new();
-        let mut has_escapes = false;
-        loop {
-            match self.take() {
-                '\\' => {
-                    has_escapes = true;
-                    content.push(self.escape()?);
-                }
-                '\'' => {
-                    self.leave();
-                    return self.emit_content(content);
-                }
-                c if c == EOF || ends_bare(c) => break,
-                _ => content.extend_from_slice(self.last_char().as_bytes()),
-            }
-        }
-        self.back();
-        self.leave();
-        let text = self.pending();
-        if has_escapes {
-            return self.emit_content(content);
-        }
-        if is_boolean(text) {
-            return self.emit(Kind::Bool);
-        }
-        if text.starts_with('$') {
-            // The name goes without its sign.
-            self.start += 1;
-            return self.emit(Kind::Variable);
-        }
-        self.emit(Kind::String)
-    }
-
-    /// Text between `(` and a `)` alone on its line, line ends included.
-    fn block_string(&mut self) -> Step {
-        self.ignore();
-        let mut previous = '(';
-        loop {
-            let c = self.peek();
-            if c == EOF {
-                return self.fail("Unexpected EOF processing block.");
-            }
-            let rest = &self.input[self.at + c.len_utf8()..];
-            if c == ')' && previous == '\n' && (rest.is_empty() || rest.starts_with('\n')) {
-                self.leave();
-                return self.emit_and_skip_one(Kind::String);
-            }
-            previous = self.take();
-        }
-    }
-
-    /// The character an escape stands for; the backslash is taken. A byte, because `\xHH` may be
-    /// part of a longer character.
-    fn escape(&mut self) -> Result<u8, LexError> {
-        match self.take() {
-            't' => Ok(b'\t'),
-            'n' => Ok(b'\n'),
-            'r' => Ok(b'\r'),
-            '"' => Ok(b'"'),
-            '\\' => Ok(b'\\'),
-            'x' => self.hexadecimal_escape(),
-            c => Err(self.error(format!(
-                "Invalid escape character '{}'. Only the following escape characters are allowed: \\xXX, \\t, \\n, \\r, \\\", \\\\.",
-                shown(c)
-            ))),
-        }
-    }
-
-    fn hexadecimal_escape(&mut self) -> Result<u8, LexError> {
-        let from = self.at;
-        for _ in 0..2 {
-            if matches!(self.take(), '\n' | '\r') {
-                return Err(
-                    self.error("Expected two hexadecimal digits after '\\x', but hit end of line")
-                );
-            }
-        }
-        let digits = &self.input[from..self.at];
-        let byte = u8::from_str_radix(digits, 16).ok().filter(|_| !digits.starts_with('+'));
-        byte.ok_or_else(|| {
-            self.error(format!("Expected two hexadecimal digits after '\\x', but got '{digits}'"))
-        })
-    }
-
-    // ---- numbers, dates and addresses ----
-
-    /// The first digit is taken. What begins like a number may still become a date, an address
-    /// (`127.0.0.1:4222`) or a bare string (`5min`).
-    fn number(&mut self) -> Step {
-        let is_negative = self.pending().starts_with('-');
-        loop {
-            match self.take() {
-                '0'..='9' => {}
-                '.' => return self.fraction(),
-                c if is_size_suffix(c) => return self.size(is_negative),
-                '-' if !is_negative && self.at - self.start == 5 => return self.date(),
-                '-' if !is_negative => {
-                    return self.fail("All ISO8601 dates must be in full Zulu form.");
-                }
-                c if is_negative || c == EOF || ends_bare(c) => break,
-                _ => {
-                    self.restart();
-                    return self.bare_string();
-                }
-            }
-        }
-        self.back();
-        self.leave();
-        self.emit(Kind::Integer)
-    }
-
-    /// Behind a size's first letter.
-    fn size(&mut self, is_negative: bool) -> Step {
-        while matches!(self.peek(), 'b' | 'B' | 'i' | 'I') {
-            self.take();
-        }
-        let next = self.peek();
-        if next == EOF || ends_bare(next) || is_negative {
-            self.leave();
-            return self.emit(Kind::Integer);
-        }
-        self.restart();
-        self.bare_string()
-    }
-
-    /// Behind the dot. A second dot makes it an address.
-    fn fraction(&mut self) -> Step {
-        match self.take() {
-            '0'..='9' => {}
-            c => {
-                return self.fail(format!(
-                    "Floats must have a digit after the '.', but got '{}' instead.",
-                    shown(c)
-                ))
-            }
-        }
-        while self.peek().is_ascii_digit() {
-            self.take();
-        }
-        let is_address = self.peek() == '.';
-        while is_address && matches!(self.peek(), '0'..='9' | '.' | ':' | '-') {
-            self.take();
-        }
-        self.leave();
-        self.emit(if is_address { Kind::String } else { Kind::Float })
-    }
-
-    /// Behind `2006-`.
-    fn date(&mut self) -> Step {
-        for expected in "00-00T00:00:00Z".chars() {
-            let c = self.take();
-            if expected == '0' && !c.is_ascii_digit() {
-                return self.fail(format!(
-                    "Expected digit in ISO8601 datetime, but found '{}' instead.",
-                    shown(c)
-                ));
-            }
-            if expected != '0' && c != expected {
-                return self.fail(format!(
-                    "Expected '{expected}' in ISO8601 datetime, but found '{}' instead.",
-                    shown(c)
-                ));
-            }
-        }
-        self.leave();
-        self.emit(Kind::Datetime)
-    }
-
-    // ---- include ----
-
-    fn include(&mut self) -> Step {
-        while matches!(self.peek(), ' ' | '\t') {
-            self.take();
-        }
-        self.ignore();
-        let wrong = match self.peek() {
-            quote @ ('"' | '\'') => return self.quoted_include(quote),
-            '[' => "start of an array",
-            '{' => "start of a map",
-            '(' => "start of a block",
-            '0'..='9' | '-' => "start of a number",
-            '\\' => "escape sequence",
-            '\n' | '\r' => {
-                self.take();
-                "new line"
-            }
-            _ => return self.bare_include(),
-        };
-        self.fail(format!("Expected include value but found {wrong}"))
-    }
-
-    fn quoted_include(&mut self, quote: char) -> Step {
-        self.take();
-        self.ignore();
-        while self.peek() != quote {
-            if self.peek() == EOF {
-                let which = if quote == '"' { "double quoted" } else { "quoted" };
-                return self.fail(format!("Unexpected EOF in {which} include"));
-            }
-            self.take();
-        }
-        self.leave();
-        self.emit_and_skip_one(Kind::Include)
-    }
-
-    fn bare_include(&mut self) -> Step {
-        loop {
-            match self.peek() {
-                EOF | '\n' | '\r' | ' ' | '\t' | ';' | '}' => {
-                    self.leave();
-                    return self.emit(Kind::Include);
-                }
-                '\'' => {
-                    self.leave();
-                    return self.emit_and_skip_one(Kind::Include);
-                }
-                _ => self.take(),
-            };
-        }
-    }
-
     // ---- the cursor ----
 
-    fn take(&mut self) -> char {
+    pub(super) fn take(&mut self) -> char {
         let Some(c) = self.input[self.at..].chars().next() else {
             self.width = 0;
             return EOF;
@@ -697,7 +439,7 @@ impl<'a> Lexer<'a> {
     }
 
     /// Undoes the last [`Self::take`].
-    fn back(&mut self) {
+    pub(super) fn back(&mut self) {
         self.at -= self.width;
         if self.width > 0 && self.input[self.at..].starts_with('\n') {
             self.line -= 1;
@@ -705,7 +447,7 @@ impl<'a> Lexer<'a> {
         self.width = 0;
     }
 
-    fn peek(&self) -> char {
+    pub(super) fn peek(&self) -> char {
         self.input[self.at..].chars().next().unwrap_or(EOF)
     }
 
@@ -717,22 +459,22 @@ impl<'a> Lexer<'a> {
         is_next
     }
 
-    fn last_char(&self) -> &'a str {
+    pub(super) fn last_char(&self) -> &'a str {
         &self.input[self.at - self.width..self.at]
     }
 
     /// What has been taken since the last token or [`Self::ignore`].
-    fn pending(&self) -> &'a str {
+    pub(super) fn pending(&self) -> &'a str {
         &self.input[self.start..self.at]
     }
 
-    fn ignore(&mut self) {
+    pub(super) fn ignore(&mut self) {
         self.start = self.at;
         self.start_mark = self.line_mark;
     }
 
     /// Goes back to where the token began. No line end lies between.
-    fn restart(&mut self) {
+    pub(super) fn restart(&mut self) {
         self.back();
         self.at = self.start;
     }
@@ -767,19 +509,19 @@ impl<'a> Lexer<'a> {
         self.state = state;
     }
 
-    fn leave(&mut self) {
+    pub(super) fn leave(&mut self) {
         // Every state that leaves was entered; at worst the file goes on at its top.
         self.state = self.stack.pop().unwrap_or(State::Top);
     }
 
     // ---- tokens ----
 
-    fn emit(&mut self, kind: Kind) -> Step {
+    pub(super) fn emit(&mut self, kind: Kind) -> Step {
         let text = self.pending().to_owned();
         self.emit_text(kind, text)
     }
 
-    fn emit_text(&mut self, kind: Kind, text: String) -> Step {
+    pub(super) fn emit_text(&mut self, kind: Kind, text: String) -> Step {
         let column = self.start - self.start_mark.min(self.start);
         let token = Token { kind, text, line: self.line, column };
         self.ignore();
@@ -787,7 +529,7 @@ impl<'a> Lexer<'a> {
     }
 
     /// A token whose closing quote or bracket is still to be taken.
-    fn emit_and_skip_one(&mut self, kind: Kind) -> Step {
+    pub(super) fn emit_and_skip_one(&mut self, kind: Kind) -> Step {
         let token = self.emit(kind);
         self.take();
         self.ignore();
@@ -800,7 +542,7 @@ impl<'a> Lexer<'a> {
         self.emit(kind)
     }
 
-    fn emit_content(&mut self, content: Vec<u8>) -> Step {
+    pub(super) fn emit_content(&mut self, content: Vec<u8>) -> Step {
         match String::from_utf8(content) {
             Ok(text) => self.emit_text(Kind::String, text),
             Err(_) => self.fail("Escapes in a string make no UTF-8"),
@@ -809,7 +551,7 @@ impl<'a> Lexer<'a> {
 
     /// The text ends inside quotes. Right behind the opening one nats-server takes that for the
     /// end of the file.
-    fn end_inside_quotes(&mut self) -> Step {
+    pub(super) fn end_inside_quotes(&mut self) -> Step {
         if self.at > self.start {
             self.fail("Unexpected EOF.")
         } else {
@@ -817,17 +559,17 @@ impl<'a> Lexer<'a> {
         }
     }
 
-    fn fail(&self, text: impl Into<String>) -> Step {
+    pub(super) fn fail(&self, text: impl Into<String>) -> Step {
         Err(self.error(text))
     }
 
-    fn error(&self, text: impl Into<String>) -> LexError {
+    pub(super) fn error(&self, text: impl Into<String>) -> LexError {
         LexError { line: self.line, text: text.into() }
     }
 }
 
 /// A character in an error text.
-fn shown(c: char) -> String {
+pub(super) fn shown(c: char) -> String {
     match c {
         EOF => String::from("EOF"),
         '\n' => String::from("\\n"),
@@ -839,14 +581,6 @@ fn is_separator(c: char) -> bool {
     matches!(c, ':' | '=')
 }
 
-fn ends_bare(c: char) -> bool {
+pub(super) fn ends_bare(c: char) -> bool {
     matches!(c, '\n' | '\r' | ' ' | '\t' | ';' | ',' | ']' | '}')
-}
-
-fn is_size_suffix(c: char) -> bool {
-    matches!(c.to_ascii_lowercase(), 'k' | 'm' | 'g' | 't' | 'p' | 'e')
-}
-
-fn is_boolean(text: &str) -> bool {
-    ["true", "false", "yes", "no", "on", "off"].iter().any(|word| text.eq_ignore_ascii_case(word))
 }

@@ -19,6 +19,7 @@ mod go_path;
 mod lexer;
 mod number;
 mod parser;
+mod scalar;
 mod value;
 
 pub(super) use digest::digest;

@@ -189,12 +189,6 @@ impl Connections {
         self.at(key.slot()).filter(|connection| connection.key == key)
     }
 
-    /// The connection that `key` names, if it still lives.
-    pub(super) fn peek(&self, key: ConnKey) -> Option<&Connection> {
-        let slot = self.slots.get(key.slot().0 as usize)?;
-        slot.as_ref().filter(|connection| connection.key == key)
-    }
-
     /// Every connection.
     pub(super) fn iter(&self) -> impl Iterator<Item = &Connection> {
         self.slots.iter().flatten()

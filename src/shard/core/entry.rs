@@ -98,12 +98,7 @@ pub(super) fn encoded_bytes_max(message: &Publish<'_>, picks: usize) -> usize {
 }
 
 /// Appends an entry to `out`.
-pub(super) fn encode(
-    out: &mut Vec<u8>,
-    head: &Head,
-    picks: &[GroupPick],
-    message: &Publish<'_>,
-) {
+pub(super) fn encode(out: &mut Vec<u8>, head: &Head, picks: &[GroupPick], message: &Publish<'_>) {
     let mut bytes = [0_u8; HEAD_BYTES];
     bytes[0] = match head.kind {
         Kind::Message => 0,
@@ -260,10 +255,8 @@ mod tests {
                 payload,
                 tail: None,
             };
-            let picks = [GroupPick {
-                receiver: GroupId::from_u64(5),
-                origin: GroupId::from_u64(6 << 32),
-            }];
+            let picks =
+                [GroupPick { receiver: GroupId::from_u64(5), origin: GroupId::from_u64(6 << 32) }];
             for kind in [Kind::Message, Kind::ReturnedPick, Kind::ReturnedBranch] {
                 let mut bytes = Vec::new();
                 encode(&mut bytes, &head(kind), &picks, &message);

@@ -171,7 +171,11 @@ impl Core {
         while consumed < bytes.len() {
             let rest = &bytes[consumed..];
             if !publisher.authenticated && !matches!(rest.first(), Some(b'c' | b'C')) {
-                self.fail(key, WireError::AuthorizationViolation, CloseReason::AuthenticationFailure);
+                self.fail(
+                    key,
+                    WireError::AuthorizationViolation,
+                    CloseReason::AuthenticationFailure,
+                );
                 break;
             }
             match proto::parse(rest, &limits) {
@@ -324,7 +328,8 @@ impl Core {
         let now = self.now;
         let Some(connection) = self.deliverer.connections.get(key) else { return };
         connection.client.keepalive.active_at = now;
-        let known = connection.client.sids.get(sid, |sub| self.router.subscriptions()[sub].sid()).is_some();
+        let known =
+            connection.client.sids.get(sid, |sub| self.router.subscriptions()[sub].sid()).is_some();
         if !known {
             if let Err(refusal) =
                 connection.client.check_subscribe(pattern, queue, &self.config.limits)
@@ -332,8 +337,14 @@ impl Core {
                 return self.refuse_subscription(key, pattern, queue, &refusal);
             }
             let mut changes = std::mem::take(&mut self.changes);
-            let sub =
-                self.router.subscribe(key.slot(), publisher.account, pattern, queue, sid, &mut changes);
+            let sub = self.router.subscribe(
+                key.slot(),
+                publisher.account,
+                pattern,
+                queue,
+                sid,
+                &mut changes,
+            );
             connection.client.sids.insert(sid, sub, |sub| self.router.subscriptions()[sub].sid());
             if let Some(seq) = self.announce(&mut changes) {
                 if let Some(connection) = self.deliverer.connections.get(key) {
@@ -360,7 +371,9 @@ impl Core {
             SubscribeRefusal::TooManyTokens => {
                 WireError::SubscriptionTooManyTokens { subject: pattern }
             }
-            SubscribeRefusal::ReservedQueue => WireError::SubscriptionViolation { subject: pattern, queue },
+            SubscribeRefusal::ReservedQueue => {
+                WireError::SubscriptionViolation { subject: pattern, queue }
+            }
             SubscribeRefusal::TooManySubscriptions => WireError::MaximumSubscriptionsExceeded,
             SubscribeRefusal::InvalidSubject => WireError::InvalidSubject,
         };
@@ -372,7 +385,9 @@ impl Core {
         let now = self.now;
         let Some(connection) = self.deliverer.connections.get(key) else { return };
         connection.client.keepalive.active_at = now;
-        if let Some(sub) = connection.client.sids.get(sid, |sub| self.router.subscriptions()[sub].sid()) {
+        if let Some(sub) =
+            connection.client.sids.get(sid, |sub| self.router.subscriptions()[sub].sid())
+        {
             let subscription = &mut self.router.subscriptions_mut()[sub];
             match max {
                 Some(max) if max > subscription.delivered => subscription.max = max,
@@ -415,7 +430,10 @@ impl Core {
     }
 
     /// Tells every peer of interest changes; returns the last one's sequence.
-    pub(super) fn announce(&mut self, changes: &mut Vec<crate::router::InterestChange>) -> Option<u64> {
+    pub(super) fn announce(
+        &mut self,
+        changes: &mut Vec<crate::router::InterestChange>,
+    ) -> Option<u64> {
         if self.config.shards == 1 {
             changes.clear();
             return None;

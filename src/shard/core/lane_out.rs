@@ -39,7 +39,8 @@ impl LaneOut {
             self.seal();
         }
         if self.current.bytes.capacity() == 0 {
-            self.current.bytes = self.spare.pop().unwrap_or_else(|| Vec::with_capacity(BATCH_BYTES));
+            self.current.bytes =
+                self.spare.pop().unwrap_or_else(|| Vec::with_capacity(BATCH_BYTES));
         }
         entry::encode(&mut self.current.bytes, head, picks, message);
         self.current.entries += 1;

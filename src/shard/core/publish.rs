@@ -9,7 +9,6 @@ use super::{Core, Deliverer};
 use crate::outbound::Pressure;
 use crate::proto::{self, Publish};
 use crate::router::{ConnId, Group, GroupId, Matched, Pick, ShardId, ShardSet, Subscriptions};
-use crate::subject::AccountId;
 
 /// What a publisher owes for a message that met a queue above three quarters,
 /// and for one that met a full queue; at most [`STALL_MAX`] a read. These are
@@ -168,8 +167,7 @@ impl Core {
         match picked {
             Picked::Local => self.requests.taken(head.request),
             Picked::Remote(shard, receiver) => {
-                let request =
-                    if head.request == 0 { 0 } else { self.requests.moved(head.request) };
+                let request = if head.request == 0 { 0 } else { self.requests.moved(head.request) };
                 let head = Head { kind: Kind::Message, plain: false, request, ..*head };
                 let lane = &mut self.lanes[usize::from(shard.0)];
                 lane.append(&head, &[GroupPick { receiver, origin: origin_group }], message);
@@ -309,11 +307,4 @@ pub(super) fn deliver_to_group(
         }
     }
     false
-}
-
-impl Core {
-    /// The account of a live connection.
-    pub(super) fn account_of(&self, key: ConnKey) -> Option<AccountId> {
-        self.deliverer.connections.peek(key).map(|connection| connection.client.account)
-    }
 }

@@ -50,9 +50,4 @@ impl Timers {
     pub(super) fn next(&self) -> Option<u64> {
         self.heap.peek().map(|&Reverse((deadline, _, _))| deadline)
     }
-
-    /// Deadlines in the heap.
-    pub(super) fn len(&self) -> usize {
-        self.heap.len()
-    }
 }
