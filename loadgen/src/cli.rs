@@ -1,7 +1,7 @@
 //! The command line: what to run, on what, and what to do with the figures.
 
 use std::net::{SocketAddr, ToSocketAddrs};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand};
 
@@ -9,13 +9,18 @@ use crate::assertion::{quantity, Assertion};
 use crate::compare::pairs::{Outcome, Plan, Side, Source};
 use crate::connection::Credentials;
 use crate::error::Error;
-use crate::output::text;
+use crate::output::{report, text};
+use crate::progress::Progress;
 use crate::recorder::Span;
+use crate::suite::{self, RowOutcome};
 use crate::sys::affinity::{parse_list, CpuMask};
 use crate::sys::{clock, process};
+use crate::workload::floor::Floor;
+use crate::workload::idle::Idle;
 use crate::workload::pubsub::PubSub;
 use crate::workload::request::Request;
-use crate::workload::{RunOptions, Workload};
+use crate::workload::subs::Subs;
+use crate::workload::{RunOptions, Target, Workload};
 
 /// Load for servers that speak the NATS protocol, with every message checked.
 #[derive(Parser)]
@@ -78,6 +83,60 @@ enum Command {
         /// Payload bytes.
         #[arg(long, default_value_t = 128)]
         size: usize,
+    },
+    /// Many subscriptions: SUB rate, memory of each, then random matching subjects at full speed.
+    Subs {
+        /// Subscriptions over all connections.
+        #[arg(long, value_parser = quantity, default_value = "100k")]
+        subscriptions: f64,
+        /// Connections they are spread over.
+        #[arg(long, default_value_t = 4)]
+        connections: usize,
+        /// Percent with a `*`; the rest is literal.
+        #[arg(long, default_value_t = 20)]
+        star_percent: usize,
+        /// Percent that end in `>`.
+        #[arg(long, default_value_t = 2)]
+        tail_percent: usize,
+        /// Different messages published, with subjects drawn at random.
+        #[arg(long, value_parser = quantity, default_value = "131072")]
+        subjects: f64,
+        /// Payload bytes.
+        #[arg(long, default_value_t = 16)]
+        size: usize,
+    },
+    /// Connections that do nothing: connect rate and memory of each.
+    Idle {
+        /// Connections to open.
+        #[arg(long, default_value_t = 10_000)]
+        connections: usize,
+        /// Subscriptions of each.
+        #[arg(long, default_value_t = 2)]
+        subscriptions: usize,
+        /// Seconds to hold them.
+        #[arg(long, default_value_t = 0.0)]
+        hold: f64,
+    },
+    /// The machine's own latency over a bare relay; without --rate, one message in flight.
+    Floor {
+        /// Request and reply instead of one way.
+        #[arg(long)]
+        request: bool,
+        /// Message bytes.
+        #[arg(long, default_value_t = 128)]
+        size: usize,
+    },
+    /// A table of workloads, pairwise against --cmd and --vs-cmd, as Markdown.
+    Suite {
+        /// Rows whose name or command contains this, or one of several parted by `|`.
+        #[arg(long, default_value = "")]
+        only: String,
+        /// A file of rows instead of the built-in ones: `name | command | figures`.
+        #[arg(long)]
+        rows: Option<PathBuf>,
+        /// Print the rows and run nothing.
+        #[arg(long)]
+        list: bool,
     },
 }
 
@@ -174,7 +233,6 @@ struct OutputArgs {
 /// Reads the command line and does what it says; returns the exit code.
 pub fn run() -> Result<u8, Error> {
     let cli = Cli::parse();
-    let sides = cli.servers.sides()?;
     let server_mask = match &cli.servers.server_cpus {
         Some(list) => CpuMask::new(&parse_list(list).map_err(Error::Usage)?)?,
         None => CpuMask::current(),
@@ -188,29 +246,146 @@ pub fn run() -> Result<u8, Error> {
     }
     clock::precise_timers();
     process::raise_open_files();
-    let options = cli.run.options();
-    let credentials = Credentials {
-        user: cli.servers.user.clone(),
-        password: cli.servers.password.clone(),
-        token: cli.servers.token.clone(),
-    };
-    let plan = Plan {
-        sides: &sides,
-        pairs: cli
-            .servers
-            .pairs
-            .unwrap_or(if sides.len() > 1 { 5 } else { 1 }),
-        server_mask,
-        credentials: &credentials,
-        progress: !cli.output.no_progress,
-    };
+    if let Command::Suite { only, rows, list } = &cli.command {
+        return run_suite(&cli, only, rows.as_deref(), *list, server_mask);
+    }
     let workload = workload(&cli.command, cli.run.rate)?;
-    let outcome = plan.run(&workload, &options)?;
+    let outcome = cli.measure(&workload, &cli.run, 1, server_mask)?;
     if !cli.output.json_on_stdout() {
         text::print(&outcome);
     }
     cli.output.write_json(&outcome)?;
-    Ok(verdict(&[outcome], &cli.output.assertions))
+    cli.output
+        .write_report(&[(workload.name().to_owned(), &outcome)])?;
+    Ok(verdict(&[&outcome], &cli.output.assertions))
+}
+
+/// Runs the rows of a suite and prints the table as it grows.
+fn run_suite(
+    cli: &Cli,
+    only: &str,
+    file: Option<&Path>,
+    list: bool,
+    server_mask: CpuMask,
+) -> Result<u8, Error> {
+    let rows = match file {
+        Some(path) => suite::parse(&read_file(path)?)?,
+        None => suite::built_in()?,
+    };
+    let mut done: Vec<RowOutcome> = Vec::new();
+    for row in rows.iter().filter(|row| row.is_selected(only)) {
+        if list {
+            println!("{:40} midge-load {}", row.name, row.words.join(" "));
+            continue;
+        }
+        let words = std::iter::once("midge-load").chain(row.words.iter().map(String::as_str));
+        let own = Cli::try_parse_from(words)
+            .map_err(|error| Error::Usage(format!("row `{}`: {error}", row.name)))?;
+        let workload = workload(&own.command, own.run.rate)?;
+        let run = RunArgs {
+            seconds: cli.run.seconds.or(own.run.seconds),
+            ..own.run
+        };
+        let floor = floor_beside(&workload)
+            .map(|floor| {
+                let progress = Progress::new("floor", !cli.output.no_progress);
+                let result = floor.run(&nowhere(), &run.options(server_mask), progress.clone());
+                progress.finish();
+                result
+            })
+            .transpose()?;
+        let pairs = own.servers.pairs.unwrap_or(1);
+        let outcome = cli.measure(&workload, &run, pairs, server_mask)?;
+        let row = RowOutcome {
+            name: row.name.clone(),
+            figures: row.figures.clone(),
+            outcome,
+            floor,
+        };
+        if !cli.output.json_on_stdout() {
+            eprintln!("{}", suite::table::markdown(std::slice::from_ref(&row)));
+        }
+        done.push(row);
+    }
+    if list {
+        return Ok(0);
+    }
+    if !cli.output.json_on_stdout() {
+        print!("{}", suite::table::markdown(&done));
+    }
+    cli.output.write_json(&done)?;
+    let outcomes: Vec<&Outcome> = done.iter().map(|row| &row.outcome).collect();
+    let sections: Vec<(String, &Outcome)> = done
+        .iter()
+        .map(|row| (row.name.clone(), &row.outcome))
+        .collect();
+    cli.output.write_report(&sections)?;
+    Ok(verdict(&outcomes, &cli.output.assertions))
+}
+
+/// The floor to print beside a row that measures latency.
+fn floor_beside(workload: &Workload) -> Option<Workload> {
+    let floor = |request, size: usize, rate| {
+        Some(Workload::Floor(Floor {
+            request,
+            size: size.max(16),
+            rate,
+        }))
+    };
+    match workload {
+        Workload::PubSub(spec) => spec
+            .rate
+            .and_then(|rate| floor(false, spec.size, Some(rate))),
+        Workload::Request(spec) if spec.requesters == 1 => floor(true, spec.size, spec.rate),
+        _ => None,
+    }
+}
+
+/// The target of workloads that need no server.
+fn nowhere() -> Target {
+    let address = SocketAddr::from(([127, 0, 0, 1], 0));
+    Target {
+        address,
+        process: None,
+        credentials: Credentials::default(),
+    }
+}
+
+impl Cli {
+    /// Runs a workload against the servers of the command line; at least `pairs_min` times each.
+    fn measure(
+        &self,
+        workload: &Workload,
+        run: &RunArgs,
+        pairs_min: usize,
+        server_mask: CpuMask,
+    ) -> Result<Outcome, Error> {
+        let mut sides = self.servers.sides()?;
+        if matches!(workload, Workload::Floor(_)) {
+            sides = vec![Side {
+                label: "floor".into(),
+                source: Source::None,
+            }];
+        }
+        let credentials = Credentials {
+            user: self.servers.user.clone(),
+            password: self.servers.password.clone(),
+            token: self.servers.token.clone(),
+        };
+        let default = if sides.len() > 1 {
+            DEFAULT_PAIRS.max(pairs_min)
+        } else {
+            1
+        };
+        let plan = Plan {
+            sides: &sides,
+            pairs: self.servers.pairs.unwrap_or(default),
+            server_mask,
+            credentials: &credentials,
+            progress: !self.output.no_progress,
+        };
+        plan.run(workload, &run.options(server_mask))
+    }
 }
 
 fn workload(command: &Command, rate: Option<f64>) -> Result<Workload, Error> {
@@ -256,11 +431,43 @@ fn workload(command: &Command, rate: Option<f64>) -> Result<Workload, Error> {
                 rate,
             })
         }
+        Command::Subs {
+            subscriptions,
+            connections,
+            star_percent,
+            tail_percent,
+            subjects,
+            size,
+        } => Workload::Subs(Subs {
+            subscriptions: subscriptions as usize,
+            connections,
+            star_percent,
+            tail_percent,
+            subjects: subjects as usize,
+            size,
+        }),
+        Command::Idle {
+            connections,
+            subscriptions,
+            hold,
+        } => Workload::Idle(Idle {
+            connections,
+            subscriptions,
+            hold_seconds: hold,
+        }),
+        Command::Floor { request, size } => Workload::Floor(Floor {
+            request,
+            size,
+            rate,
+        }),
+        Command::Suite { .. } => {
+            return Err(Error::Usage("a suite cannot hold a suite".into()));
+        }
     })
 }
 
 /// Says what failed; 1 for faults, 3 for a missed target, 0 otherwise.
-fn verdict(outcomes: &[Outcome], assertions: &[Assertion]) -> u8 {
+fn verdict(outcomes: &[&Outcome], assertions: &[Assertion]) -> u8 {
     let mut code = 0;
     for outcome in outcomes {
         for assertion in assertions {
@@ -311,7 +518,7 @@ impl ServerArgs {
 }
 
 impl RunArgs {
-    fn options(&self) -> RunOptions {
+    fn options(&self, server_mask: CpuMask) -> RunOptions {
         let ns = |seconds: f64| (seconds.max(0.0) * 1e9) as u64;
         let measure_ns = match (self.seconds, self.count) {
             (Some(seconds), _) => ns(seconds),
@@ -328,6 +535,7 @@ impl RunArgs {
             window_bytes: self.window as usize,
             spin_ns: self.spin_us.map(|us| (us * 1e3) as u64),
             patience_ns: ns(self.patience),
+            server_mask,
         }
     }
 }
@@ -351,9 +559,23 @@ impl OutputArgs {
         }
         write_file(path, &text)
     }
+
+    fn write_report(&self, sections: &[(String, &Outcome)]) -> Result<(), Error> {
+        match &self.report {
+            Some(path) => write_file(path, &report::html(sections)),
+            None => Ok(()),
+        }
+    }
 }
 
-fn write_file(path: &std::path::Path, text: &str) -> Result<(), Error> {
+fn read_file(path: &Path) -> Result<String, Error> {
+    std::fs::read_to_string(path).map_err(|source| Error::File {
+        path: path.display().to_string(),
+        source,
+    })
+}
+
+fn write_file(path: &Path, text: &str) -> Result<(), Error> {
     std::fs::write(path, text).map_err(|source| Error::File {
         path: path.display().to_string(),
         source,
@@ -373,3 +595,4 @@ fn running(address: &str, pid: Option<u32>) -> Result<Source, Error> {
 }
 
 const DEFAULT_SECONDS: f64 = 5.0;
+const DEFAULT_PAIRS: usize = 5;

@@ -9,7 +9,8 @@ use std::os::fd::{AsRawFd, RawFd};
 use std::time::{Duration, Instant};
 
 use crate::error::Error;
-use crate::wire::scan::{self, Op, Trouble};
+use crate::sys::clock;
+use crate::wire::scan::{self, Msg, Op, Trouble};
 
 /// Who we say we are to servers that ask.
 #[derive(Clone, Debug, Default)]
@@ -101,6 +102,24 @@ impl Connection {
                 other => other,
             })?;
         Ok(connection)
+    }
+
+    /// Connects and sends CONNECT, `setup` and PING at once, without waiting for any answer; the
+    /// connection is ready when [`Connection::pongs`] is no longer zero.
+    pub fn begin(
+        address: SocketAddr,
+        credentials: &Credentials,
+        setup: &[u8],
+    ) -> Result<Self, Error> {
+        let fail = |error: std::io::Error| Error::Connection {
+            address: address.to_string(),
+            reason: error.to_string(),
+        };
+        let mut socket = TcpStream::connect_timeout(&address, HANDSHAKE_TIMEOUT).map_err(fail)?;
+        let greeting = [credentials.connect_line().as_bytes(), setup, PING].concat();
+        socket.write_all(&greeting).map_err(fail)?;
+        socket.set_nonblocking(true).map_err(fail)?;
+        Ok(Self::new(socket, address))
     }
 
     fn new(socket: TcpStream, address: SocketAddr) -> Self {
@@ -222,6 +241,38 @@ impl Connection {
     /// Keeps the unfinished end of what [`Connection::pull`] gave.
     pub fn keep(&mut self, rest: &[u8]) {
         self.tail.extend_from_slice(rest);
+    }
+
+    /// Reads once and gives each message, with the time of the read, to `take`; returns their
+    /// number. PONGs that become due are owed, not sent.
+    pub fn pull_messages(
+        &mut self,
+        buffer: &mut ReadBuffer,
+        mut take: impl FnMut(&Msg<'_>, u64),
+    ) -> Result<u64, Error> {
+        let Pulled::Data(data) = self.pull(buffer)? else {
+            return Ok(0);
+        };
+        let now_ns = clock::now();
+        let mut at = 0;
+        let mut messages = 0;
+        while at < data.len() {
+            match scan::next_op(&data[at..]) {
+                Ok((Op::Msg(msg), taken)) => {
+                    take(&msg, now_ns);
+                    messages += 1;
+                    at += taken;
+                }
+                Ok((op, taken)) => {
+                    self.handle_control(&op)?;
+                    at += taken;
+                }
+                Err(Trouble::Incomplete) => break,
+                Err(Trouble::Malformed) => return Err(malformed(&data[at..])),
+            }
+        }
+        self.keep(&data[at..]);
+        Ok(messages)
     }
 
     /// Handles what is not a message; messages are errors of the caller's making.

@@ -12,6 +12,7 @@ mod progress;
 mod recorder;
 mod result;
 mod server;
+mod suite;
 mod sys;
 mod wire;
 mod workload;

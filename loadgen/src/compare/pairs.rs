@@ -36,6 +36,8 @@ pub enum Source {
     },
     /// A fresh one for each run.
     Command(String),
+    /// The workload needs none.
+    None,
 }
 
 /// All runs of one workload.
@@ -140,6 +142,15 @@ impl Plan<'_> {
     ) -> Result<RunResult, Error> {
         let credentials = self.credentials.clone();
         match &side.source {
+            Source::None => {
+                let address = SocketAddr::from(([127, 0, 0, 1], 0));
+                let target = Target {
+                    address,
+                    process: None,
+                    credentials,
+                };
+                workload.run(&target, options, progress)
+            }
             Source::Running { address, process } => {
                 let process = process.or_else(|| local_process(*address));
                 let target = Target {

@@ -1,4 +1,5 @@
-//! How figures are shown: text, JSON, and a report for a browser.
+//! How figures are shown: text on the terminal, and a report for a browser.
 
+pub mod report;
 pub mod text;
 pub mod units;

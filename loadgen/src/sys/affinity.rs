@@ -42,6 +42,16 @@ impl CpuMask {
     }
 }
 
+impl std::fmt::Debug for CpuMask {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // SAFETY: every index is below CPU_SETSIZE, so the bit lies inside the set.
+        let holds = |cpu: &usize| unsafe { libc::CPU_ISSET(*cpu, &self.0) };
+        f.debug_set()
+            .entries((0..libc::CPU_SETSIZE as usize).filter(holds))
+            .finish()
+    }
+}
+
 /// Reads a list such as `0`, `0,2` or `1-3`.
 pub fn parse_list(text: &str) -> Result<Vec<usize>, String> {
     let mut cpus = Vec::new();

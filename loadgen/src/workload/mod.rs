@@ -1,7 +1,10 @@
 //! The loads that can be put on a server, each in its own file, and what they have in common.
 
+pub mod floor;
+pub mod idle;
 pub mod pubsub;
 pub mod request;
+pub mod subs;
 pub mod subscriber;
 
 use std::net::SocketAddr;
@@ -13,7 +16,7 @@ use crate::error::Error;
 use crate::progress::Progress;
 use crate::recorder::Span;
 use crate::result::RunResult;
-use crate::sys::process::Process;
+use crate::sys::{affinity::CpuMask, process::Process};
 
 /// The server under load.
 #[derive(Clone, Debug)]
@@ -37,6 +40,8 @@ pub struct RunOptions {
     pub spin_ns: Option<u64>,
     /// How long to wait for outstanding messages once nothing more arrives.
     pub patience_ns: u64,
+    /// Where servers may run, the floor's relay included.
+    pub server_mask: CpuMask,
 }
 
 /// One load with its parameters.
@@ -47,6 +52,12 @@ pub enum Workload {
     PubSub(pubsub::PubSub),
     /// Requesters and responders.
     Request(request::Request),
+    /// Many subscriptions on few connections.
+    Subs(subs::Subs),
+    /// Many connections that do nothing.
+    Idle(idle::Idle),
+    /// A bare echo server: what the machine itself costs.
+    Floor(floor::Floor),
 }
 
 impl Workload {
@@ -60,6 +71,9 @@ impl Workload {
         match self {
             Self::PubSub(spec) => pubsub::run(spec, target, options, progress),
             Self::Request(spec) => request::run(spec, target, options, progress),
+            Self::Subs(spec) => subs::run(spec, target, options, progress),
+            Self::Idle(spec) => idle::run(spec, target, options, progress),
+            Self::Floor(spec) => floor::run(spec, options, progress),
         }
     }
 
@@ -68,6 +82,9 @@ impl Workload {
         match self {
             Self::PubSub(_) => "pubsub",
             Self::Request(_) => "request",
+            Self::Subs(_) => "subs",
+            Self::Idle(_) => "idle",
+            Self::Floor(_) => "floor",
         }
     }
 }

@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::subscriber::Subscriber;
 use super::{run_seed, RunOptions, Target};
-use crate::connection::{malformed, Connection, Pulled, ReadBuffer};
+use crate::connection::{Connection, ReadBuffer};
 use crate::error::Error;
 use crate::pacer::{Margin, Pacer};
 use crate::progress::Progress;
@@ -21,7 +21,6 @@ use crate::sys::{clock, epoll::Epoll, signal};
 use crate::wire::frames::FrameRing;
 use crate::wire::ledger::{Expect, Faults, Ledger, Roll};
 use crate::wire::payload;
-use crate::wire::scan::{self, Op, Trouble};
 
 /// Parameters of the workload.
 #[derive(Clone, Debug, Serialize)]
@@ -433,27 +432,12 @@ impl Publisher {
 
     /// Reads what a server says to a publisher: PING, INFO, errors.
     fn read_control(&mut self, buffer: &mut ReadBuffer) -> Result<(), Error> {
-        let Pulled::Data(data) = self.connection.pull(buffer)? else {
-            return Ok(());
-        };
-        let mut at = 0;
-        while at < data.len() {
-            match scan::next_op(&data[at..]) {
-                Ok((Op::Msg(_), _)) => {
-                    return Err(Error::Protocol(
-                        "a message on a publisher's connection".into(),
-                    ))
-                }
-                Ok((op, taken)) => {
-                    self.connection.handle_control(&op)?;
-                    at += taken;
-                }
-                Err(Trouble::Incomplete) => break,
-                Err(Trouble::Malformed) => return Err(malformed(&data[at..])),
-            }
+        match self.connection.pull_messages(buffer, |_, _| {})? {
+            0 => Ok(()),
+            _ => Err(Error::Protocol(
+                "a message on a publisher's connection".into(),
+            )),
         }
-        self.connection.keep(&data[at..]);
-        Ok(())
     }
 }
 

@@ -8,7 +8,7 @@
 use serde::Serialize;
 
 use super::{run_seed, RunOptions, Target};
-use crate::connection::{malformed, Connection, Credentials, Pulled, ReadBuffer};
+use crate::connection::{Connection, ReadBuffer};
 use crate::error::Error;
 use crate::pacer::{Margin, Pacer};
 use crate::progress::Progress;
@@ -17,7 +17,7 @@ use crate::result::RunResult;
 use crate::sys::{clock, epoll::Epoll, signal};
 use crate::wire::ledger::{Expect, Faults, Ledger};
 use crate::wire::payload::{self, Head, Layout};
-use crate::wire::scan::{self, Msg, Op, Trouble};
+use crate::wire::scan::{self, Msg};
 
 /// Parameters of the workload.
 #[derive(Clone, Debug, Serialize)]
@@ -77,20 +77,25 @@ struct Slot {
     sent_ns: u64,
 }
 
+/// The requests of one connection that wait for replies.
+struct Waiting {
+    id: u16,
+    slots: Vec<Slot>,
+    free: Vec<u32>,
+    inbox_bytes: usize,
+    faults: Faults,
+}
+
 struct Requester {
     connection: Connection,
     outbox: Outbox,
-    id: u16,
+    waiting: Waiting,
     sequence: u64,
-    slots: Vec<Slot>,
-    free: Vec<u32>,
     /// A whole frame; slot number and payload are patched in it.
     frame: Vec<u8>,
     slot_at: usize,
     payload_at: usize,
     filler: u64,
-    inbox_bytes: usize,
-    faults: Faults,
 }
 
 impl Requester {
@@ -115,25 +120,27 @@ impl Requester {
         Ok(Self {
             connection,
             outbox: Outbox::default(),
-            id: index as u16,
+            waiting: Waiting {
+                id: index as u16,
+                slots: vec![Slot::default(); spec.in_flight],
+                free: (0..spec.in_flight as u32).rev().collect(),
+                inbox_bytes: inbox.len(),
+                faults: Faults::default(),
+            },
             sequence: 0,
-            slots: vec![Slot::default(); spec.in_flight],
-            free: (0..spec.in_flight as u32).rev().collect(),
             frame,
             slot_at,
             payload_at,
             filler,
-            inbox_bytes: inbox.len(),
-            faults: Faults::default(),
         })
     }
 
     /// Queues one request sent (or due) at `sent_ns`; false if all slots wait for replies.
     fn ask(&mut self, sent_ns: u64, size: usize, seed: u64) -> bool {
-        let Some(slot) = self.free.pop() else {
+        let Some(slot) = self.waiting.free.pop() else {
             return false;
         };
-        self.slots[slot as usize] = Slot {
+        self.waiting.slots[slot as usize] = Slot {
             busy: true,
             sequence: self.sequence,
             sent_ns,
@@ -148,7 +155,7 @@ impl Requester {
         }
         let time = payload::wire_time(sent_ns);
         let head = Head {
-            publisher: self.id,
+            publisher: self.waiting.id,
             sequence: self.sequence,
             time,
         };
@@ -162,7 +169,9 @@ impl Requester {
         self.sequence += 1;
         true
     }
+}
 
+impl Waiting {
     /// Checks a reply and frees its slot; returns when its request was sent.
     fn accept(&mut self, msg: &Msg<'_>, size: usize, seed: u64) -> Option<u64> {
         let number = msg.subject.get(self.inbox_bytes..).and_then(scan::number);
@@ -217,7 +226,7 @@ impl Responder {
     /// Reads once, checks each request, and queues its reply.
     fn serve(&mut self, buffer: &mut ReadBuffer, size: usize) -> Result<bool, Error> {
         let (outbox, ledger) = (&mut self.outbox, &mut self.ledger);
-        let count = pull_messages(&mut self.connection, buffer, |msg| {
+        let count = self.connection.pull_messages(buffer, |msg, _| {
             if msg.payload.len() != size || msg.reply.is_empty() {
                 ledger
                     .faults
@@ -235,36 +244,6 @@ impl Responder {
         })?;
         Ok(count > 0)
     }
-}
-
-/// Reads once and gives each message to `take`; returns their number.
-pub(super) fn pull_messages(
-    connection: &mut Connection,
-    buffer: &mut ReadBuffer,
-    mut take: impl FnMut(&Msg<'_>),
-) -> Result<u64, Error> {
-    let Pulled::Data(data) = connection.pull(buffer)? else {
-        return Ok(0);
-    };
-    let mut at = 0;
-    let mut messages = 0;
-    while at < data.len() {
-        match scan::next_op(&data[at..]) {
-            Ok((Op::Msg(msg), taken)) => {
-                take(&msg);
-                messages += 1;
-                at += taken;
-            }
-            Ok((op, taken)) => {
-                connection.handle_control(&op)?;
-                at += taken;
-            }
-            Err(Trouble::Incomplete) => break,
-            Err(Trouble::Malformed) => return Err(malformed(&data[at..])),
-        }
-    }
-    connection.keep(&data[at..]);
-    Ok(messages)
 }
 
 fn push_number(bytes: &mut Vec<u8>, value: usize) {
@@ -335,7 +314,8 @@ impl<'a> Engine<'a> {
         let mut responders = Vec::new();
         for index in 0..spec.responders {
             let setup = format!("SUB {}{queue} 1\r\n", names.subject);
-            let connection = open(target, &target.credentials, &setup)?;
+            let connection =
+                Connection::open(target.address, &target.credentials, setup.as_bytes())?;
             epoll.add(connection.descriptor(), spec.requesters + index)?;
             let ledger = Ledger::new(spec.size, 0, spec.requesters, expect, seed);
             responders.push(Responder {
@@ -458,34 +438,19 @@ impl<'a> Engine<'a> {
     }
 
     fn take_replies(&mut self, index: usize, size: usize, seed: u64) -> Result<bool, Error> {
-        let requester = &mut self.requesters[index];
-        let Pulled::Data(data) = requester.connection.pull(&mut self.buffer)? else {
-            return Ok(false);
-        };
-        let now_ns = clock::now();
-        let mut at = 0;
-        let mut moved = false;
-        while at < data.len() {
-            match scan::next_op(&data[at..]) {
-                Ok((Op::Msg(msg), taken)) => {
-                    if let Some(sent_ns) = requester.accept(&msg, size, seed) {
-                        self.recorder
-                            .latency(now_ns, now_ns.saturating_sub(sent_ns));
-                        self.received += 1;
-                    }
-                    moved = true;
-                    at += taken;
-                }
-                Ok((op, taken)) => {
-                    requester.connection.handle_control(&op)?;
-                    at += taken;
-                }
-                Err(Trouble::Incomplete) => break,
-                Err(Trouble::Malformed) => return Err(malformed(&data[at..])),
+        let Requester {
+            connection,
+            waiting,
+            ..
+        } = &mut self.requesters[index];
+        let (recorder, received) = (&mut self.recorder, &mut self.received);
+        let count = connection.pull_messages(&mut self.buffer, |msg, now_ns| {
+            if let Some(sent_ns) = waiting.accept(msg, size, seed) {
+                recorder.latency(now_ns, now_ns.saturating_sub(sent_ns));
+                *received += 1;
             }
-        }
-        requester.connection.keep(&data[at..]);
-        Ok(moved)
+        })?;
+        Ok(count > 0)
     }
 
     fn poll(&mut self, timeout_ns: u64) -> Result<(), Error> {
@@ -506,7 +471,12 @@ impl<'a> Engine<'a> {
 
     /// Waits for the replies outstanding, then for a PONG on each requester's connection.
     fn drain(&mut self) -> Result<(), Error> {
-        self.run_until(|engine| engine.requesters.iter().all(|r| r.outstanding() == 0))?;
+        self.run_until(|engine| {
+            engine
+                .requesters
+                .iter()
+                .all(|r| r.waiting.outstanding() == 0)
+        })?;
         for requester in &mut self.requesters {
             if requester.outbox.bytes.is_empty() {
                 requester.connection.send_ping()?;
@@ -536,10 +506,10 @@ impl<'a> Engine<'a> {
     fn result(mut self) -> RunResult {
         let mut faults = Faults::default();
         for requester in &self.requesters {
-            faults.merge(&requester.faults);
-            let lost = requester.outstanding();
+            faults.merge(&requester.waiting.faults);
+            let lost = requester.waiting.outstanding();
             if lost > 0 {
-                let id = requester.id;
+                let id = requester.waiting.id;
                 let first = Some(format!("{lost} requests of requester {id} got no reply"));
                 faults.merge(&Faults {
                     lost,
@@ -573,10 +543,6 @@ impl<'a> Engine<'a> {
         }
         result
     }
-}
-
-fn open(target: &Target, credentials: &Credentials, setup: &str) -> Result<Connection, Error> {
-    Connection::open(target.address, credentials, setup.as_bytes())
 }
 
 const SLOT_DIGITS: usize = 5;
