@@ -8,7 +8,7 @@
 use serde::de::IgnoredAny;
 use serde::Serialize;
 
-use super::writer::write_decimal;
+use super::decimal::write_decimal;
 use super::ProtoError;
 
 /// The INFO object. An empty string, `false`, 0 or an empty list leaves a key out, except for the
@@ -109,7 +109,10 @@ impl InfoTemplate {
     pub fn new(info: &ServerInfo) -> Self {
         let mut head = Vec::from(b"INFO {");
         write_key_string(&mut head, "server_id", &info.server_id);
-        for (key, value) in [("server_name", &info.server_name), ("version", &info.version)] {
+        for (key, value) in [
+            ("server_name", &info.server_name),
+            ("version", &info.version),
+        ] {
             head.push(b',');
             write_key_string(&mut head, key, value);
         }
@@ -169,7 +172,11 @@ impl InfoTemplate {
     /// `out`.
     pub fn write(&self, out: &mut Vec<u8>, client: &PerClient<'_>) {
         out.extend_from_slice(&self.head);
-        write_if_true(out, "auth_required", client.auth_required.unwrap_or(self.auth_required));
+        write_if_true(
+            out,
+            "auth_required",
+            client.auth_required.unwrap_or(self.auth_required),
+        );
         out.extend_from_slice(&self.tls);
         out.extend_from_slice(b",\"max_payload\":");
         let max_payload = client.max_payload.unwrap_or(self.max_payload);
@@ -200,11 +207,16 @@ impl InfoTemplate {
 /// # Errors
 /// [`ProtoError::BadInfoJson`].
 pub fn validate_client_info(json: &[u8]) -> Result<(), ProtoError> {
-    let object_or_null = json.trim_ascii_start().first().is_some_and(|b| matches!(b, b'{' | b'n'));
+    let object_or_null = json
+        .trim_ascii_start()
+        .first()
+        .is_some_and(|b| matches!(b, b'{' | b'n'));
     match serde_json::from_slice::<IgnoredAny>(json) {
         Ok(_) if object_or_null => Ok(()),
         Ok(_) => Err(ProtoError::BadInfoJson { column: 1 }),
-        Err(error) => Err(ProtoError::BadInfoJson { column: error.column() }),
+        Err(error) => Err(ProtoError::BadInfoJson {
+            column: error.column(),
+        }),
     }
 }
 
@@ -345,8 +357,10 @@ mod tests {
             "xkey",
             "midge_version",
         ];
-        let positions: Vec<_> =
-            order.iter().map(|key| line.find(&format!("\"{key}\":")).unwrap()).collect();
+        let positions: Vec<_> = order
+            .iter()
+            .map(|key| line.find(&format!("\"{key}\":")).unwrap())
+            .collect();
         assert!(positions.is_sorted());
         let json: serde_json::Value = serde_json::from_str(&line[5..]).unwrap();
         assert_eq!(json.as_object().unwrap().len(), order.len());
@@ -355,20 +369,39 @@ mod tests {
 
     #[test]
     fn client_overrides_limit_and_auth() {
-        let client =
-            PerClient { auth_required: Some(true), max_payload: Some(-1), ..PerClient::default() };
+        let client = PerClient {
+            auth_required: Some(true),
+            max_payload: Some(-1),
+            ..PerClient::default()
+        };
         let text = line(&info(), &client);
         assert!(text.contains("\"headers\":true,\"auth_required\":true,\"max_payload\":-1,"));
-        let info = ServerInfo { auth_required: true, ..info() };
+        let info = ServerInfo {
+            auth_required: true,
+            ..info()
+        };
         assert!(line(&info, &PerClient::default()).contains("auth_required"));
-        let client = PerClient { auth_required: Some(false), ..PerClient::default() };
+        let client = PerClient {
+            auth_required: Some(false),
+            ..PerClient::default()
+        };
         assert!(!line(&info, &client).contains("auth_required"));
-        assert!(line(&info, &PerClient { lame_duck: true, ..client }).contains("\"ldm\":true"));
+        assert!(line(
+            &info,
+            &PerClient {
+                lame_duck: true,
+                ..client
+            }
+        )
+        .contains("\"ldm\":true"));
     }
 
     #[test]
     fn strings_are_escaped() {
-        let info = ServerInfo { server_name: "a\"b\\c\n".into(), ..info() };
+        let info = ServerInfo {
+            server_name: "a\"b\\c\n".into(),
+            ..info()
+        };
         let text = line(&info, &PerClient::default());
         let json: serde_json::Value = serde_json::from_str(&text[5..]).unwrap();
         assert_eq!(json["server_name"], "a\"b\\c\n");
@@ -380,7 +413,10 @@ mod tests {
             assert_eq!(validate_client_info(good), Ok(()));
         }
         for bad in [&b""[..], b"{bad", b"[]", b"\"x\"", b"1", b"{} x", b"nul"] {
-            assert!(matches!(validate_client_info(bad), Err(ProtoError::BadInfoJson { .. })));
+            assert!(matches!(
+                validate_client_info(bad),
+                Err(ProtoError::BadInfoJson { .. })
+            ));
         }
     }
 }

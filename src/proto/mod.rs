@@ -14,19 +14,23 @@
 //!
 //! Cost of one canonical PUB: no allocation, no copy, no system call.
 
+mod canonical;
+mod command;
 mod connect;
+mod decimal;
 mod error;
 mod headers;
 mod info;
 mod parser;
 mod writer;
 
+pub use command::{Command, Parsed, ParserLimits, Publish};
 pub use connect::ConnectOptions;
+pub use decimal::write_decimal;
 pub use error::{CloseReason, ProtoError, WireError};
 pub use headers::{write_no_responders, write_status_block, HeaderBlock, Headers};
 pub use info::{validate_client_info, InfoTemplate, PerClient, ServerInfo};
-pub use parser::{parse, Command, Parsed, ParserLimits, Publish};
+pub use parser::parse;
 pub use writer::{
-    write_decimal, write_message, write_message_without_headers, write_publish, Message, OK, PING,
-    PONG,
+    write_message, write_message_without_headers, write_publish, Message, OK, PING, PONG,
 };

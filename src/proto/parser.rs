@@ -17,112 +17,17 @@
 //! Cost of one canonical publish: no allocation, no copy.
 #![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 
-use super::ProtoError;
-
-/// What one connection may send.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ParserLimits {
-    /// Most bytes of arguments in a control line, without operation name, separator and line end.
-    /// The `max_control_line` option, 4096 by default.
-    pub control_line_bytes_max: usize,
-    /// Most bytes of headers and body in one publish. `usize::MAX` means no limit.
-    /// The `max_payload` option, 1 MiB by default.
-    pub payload_bytes_max: usize,
-    /// Whether headers were negotiated, so that HPUB is legal.
-    pub headers: bool,
-}
-
-impl Default for ParserLimits {
-    /// The defaults of nats-server, for a client that has not negotiated headers.
-    fn default() -> Self {
-        Self { control_line_bytes_max: 4096, payload_bytes_max: 1 << 20, headers: false }
-    }
-}
-
-/// One operation of a client. All slices borrow the parsed bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Command<'a> {
-    /// PUB or HPUB with its payload.
-    Publish(Publish<'a>),
-    /// `SUB <subject> [queue] <sid>`
-    Subscribe {
-        /// Subscription subject, not validated.
-        subject: &'a [u8],
-        /// Queue group.
-        queue: Option<&'a [u8]>,
-        /// The client's name for the subscription: any bytes without blanks.
-        sid: &'a [u8],
-    },
-    /// `UNSUB <sid> [max]`
-    Unsubscribe {
-        /// Subscription to end.
-        sid: &'a [u8],
-        /// Total deliveries after which it ends, `1..=999_999_999`. `None` means now: no number was
-        /// given, or 0, or none of 1 to 9 digits (nats-server takes all of these as now).
-        max: Option<u64>,
-    },
-    /// `CONNECT {json}`
-    Connect {
-        /// The argument, undecoded; see `ConnectOptions`.
-        json: &'a [u8],
-    },
-    /// `INFO {json}`, which a client may send and the server ignores, if it is JSON.
-    Info {
-        /// The argument, undecoded; see `validate_client_info`.
-        json: &'a [u8],
-    },
-    /// PING, to be answered with PONG.
-    Ping,
-    /// PONG, the answer to the server's PING.
-    Pong,
-    /// +OK, ignored.
-    Ok,
-}
-
-/// A message a client publishes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Publish<'a> {
-    /// Publish subject: not empty, without blank, tab, CR or LF, otherwise not validated.
-    pub subject: &'a [u8],
-    /// Reply subject; empty means none.
-    pub reply: &'a [u8],
-    /// Bytes of the header block at the start of `payload`. `None` for PUB. `Some(0)` is legal and
-    /// delivered as a plain MSG.
-    pub header_len: Option<u32>,
-    /// The digits of the header size as sent; empty for PUB.
-    pub header_size_text: &'a [u8],
-    /// The digits of the total size as sent; leading zeros are echoed to subscribers.
-    pub size_text: &'a [u8],
-    /// Header block and body, without the final CR LF.
-    pub payload: &'a [u8],
-    /// The bytes after `<subject> ` up to and including the final CR LF, if they may be copied as
-    /// they are behind `MSG <subject> <sid> ` (or `HMSG ...` when `header_len` is `Some`).
-    /// `None` if the frame was not canonical: runs of blanks, tabs, a bare LF, a header size of 0.
-    pub tail: Option<&'a [u8]>,
-}
-
-/// What [`parse`] found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Parsed<'a> {
-    /// A complete operation.
-    Command {
-        /// The operation.
-        command: Command<'a>,
-        /// Bytes it took from the start of the input; the next operation starts there.
-        consumed: usize,
-    },
-    /// More bytes are needed.
-    Incomplete {
-        /// Total bytes, counted from the start of this operation, without which another call cannot
-        /// tell more. Once the control line of a publish is complete it is the exact frame size.
-        needed: usize,
-    },
-}
+use super::canonical::parse_canonical;
+use super::decimal::parse_decimal;
+use super::{Command, Parsed, ParserLimits, ProtoError, Publish};
 
 /// Parses the operation at the start of `bytes`.
 ///
-/// A canonical publish of up to 64 argument bytes takes the fast path, anything else the general
-/// one; both give the same result.
+/// A complete publish in its usual form takes the fast path, anything else the general one; both
+/// give the same result. The fast path is inlined into the caller.
+///
+/// Match on a reference to the result (`match &parse(..)`): `Publish` is 13 words wide, and moving
+/// it out of the nested enums costs as much as parsing it.
 ///
 /// # Errors
 /// The connection has to be closed; see [`ProtoError::wire_error`] for the text to send first.
@@ -134,247 +39,13 @@ pub fn parse<'a>(bytes: &'a [u8], limits: &ParserLimits) -> Result<Parsed<'a>, P
     }
 }
 
-/// The fast path. Pseudo-code:
-///
-/// ```text
-/// op    = first four bytes, as one integer
-/// mask  = one bit for each of the next 32 bytes that is <= 0x20      (two vector compares)
-/// marks = positions of the first bits: they must be ' ' (' ')* '\r', with no two adjacent
-/// size  = the digits between the last ' ' and '\r', as one 8-byte word
-/// the frame must be complete and end in "\r\n"
-/// ```
-///
-/// 1. One scan finds both separators and line end, so no byte of the line is looked at twice.
-/// 2. Positions come from the mask by trailing-zero counts, without a loop.
-/// 3. A longer line costs a second scan over 64 bytes; longer still, the general path.
-/// 4. `None` means "not canonical or not complete", never an error: the general path decides.
-#[inline(always)]
-fn parse_canonical<'a>(bytes: &'a [u8], limits: &ParserLimits) -> Option<Parsed<'a>> {
-    const PUB: u32 = u32::from_le_bytes(*b"PUB ");
-    const HPUB: u32 = u32::from_le_bytes(*b"HPUB");
-    let op = u32::from_le_bytes(*bytes.first_chunk()?);
-    if op == PUB {
-        canonical_publish::<4, false>(bytes, limits)
-    } else if op == HPUB && limits.headers && bytes.get(4) == Some(&b' ') {
-        canonical_publish::<5, true>(bytes, limits)
-    } else {
-        None
-    }
-}
-
-#[inline(always)]
-fn canonical_publish<'a, const ARGS_AT: usize, const HEADERS: bool>(
-    bytes: &'a [u8],
-    limits: &ParserLimits,
-) -> Option<Parsed<'a>> {
-    let args = bytes.get(ARGS_AT..)?;
-    let low = separators(args.first_chunk()?);
-    let layout = match Layout::of::<HEADERS>(args, u64::from(low)) {
-        Some(layout) => layout,
-        None => {
-            let (_, high) = args.first_chunk::<64>()?.split_last_chunk()?;
-            Layout::of::<HEADERS>(args, u64::from(low) | (u64::from(separators(high)) << 32))?
-        }
-    };
-    if layout.args_end > limits.control_line_bytes_max {
-        return None;
-    }
-    let size_text = args.get(layout.size_start..layout.args_end)?;
-    let size = parse_short_number(args, layout.size_start, layout.args_end)?;
-    if size > limits.payload_bytes_max {
-        return None;
-    }
-    let header_size_text = args.get(layout.header_size_start..layout.header_size_end)?;
-    let header_len = if HEADERS {
-        let len = parse_short_number(args, layout.header_size_start, layout.header_size_end)?;
-        if len == 0 || len > size {
-            return None;
-        }
-        Some(u32::try_from(len).ok()?)
-    } else {
-        None
-    };
-    // Sizes have at most eight digits here and positions are below 64: nothing can wrap.
-    let payload_start = layout.args_end.wrapping_add(2);
-    let payload_end = payload_start.wrapping_add(size);
-    let end = payload_end.wrapping_add(2);
-    let tail_start = layout.subject_end.wrapping_add(1);
-    let tail = args.get(tail_start..end)?;
-    let (_, terminator) = tail.split_last_chunk::<2>()?;
-    if terminator != b"\r\n" {
-        return None;
-    }
-    let publish = Publish {
-        subject: args.get(..layout.subject_end)?,
-        reply: args.get(layout.reply_start..layout.reply_end)?,
-        header_len,
-        header_size_text,
-        size_text,
-        payload: args.get(payload_start..payload_end)?,
-        tail: Some(tail),
-    };
-    Some(Parsed::Command {
-        command: Command::Publish(publish),
-        consumed: end.wrapping_add(ARGS_AT),
-    })
-}
-
-/// Where the arguments of a canonical publish lie, counted from the first argument byte.
-/// `0 < subject_end < size_start < args_end`; an absent argument is an empty range.
-struct Layout {
-    subject_end: usize,
-    reply_start: usize,
-    reply_end: usize,
-    header_size_start: usize,
-    header_size_end: usize,
-    size_start: usize,
-    /// Position of the CR.
-    args_end: usize,
-}
-
-impl Layout {
-    /// Reads the layout off a mask of separators. A mask of 32 bits may stop short of the line end:
-    /// then a position comes out as 64, and the size would be longer than any number.
-    #[inline(always)]
-    fn of<const HEADERS: bool>(args: &[u8], mask: u64) -> Option<Self> {
-        let (first, rest) = next_mark(mask);
-        let (second, rest) = next_mark(rest);
-        if first == 0 || args.get(first) != Some(&b' ') {
-            return None;
-        }
-        let after_first = first.wrapping_add(1);
-        let after_second = second.wrapping_add(1);
-        let layout = if HEADERS {
-            let (third, rest) = next_mark(rest);
-            if args.get(second) != Some(&b' ') {
-                return None;
-            }
-            let after_third = third.wrapping_add(1);
-            if args.get(third) == Some(&b'\r') {
-                Self {
-                    subject_end: first,
-                    reply_start: first,
-                    reply_end: first,
-                    header_size_start: after_first,
-                    header_size_end: second,
-                    size_start: after_second,
-                    args_end: third,
-                }
-            } else {
-                let (fourth, _) = next_mark(rest);
-                if args.get(third) != Some(&b' ')
-                    || args.get(fourth) != Some(&b'\r')
-                    || second == after_first
-                {
-                    return None;
-                }
-                Self {
-                    subject_end: first,
-                    reply_start: after_first,
-                    reply_end: second,
-                    header_size_start: after_second,
-                    header_size_end: third,
-                    size_start: after_third,
-                    args_end: fourth,
-                }
-            }
-        } else if args.get(second) == Some(&b'\r') {
-            Self {
-                subject_end: first,
-                reply_start: first,
-                reply_end: first,
-                header_size_start: first,
-                header_size_end: first,
-                size_start: after_first,
-                args_end: second,
-            }
-        } else {
-            let (third, _) = next_mark(rest);
-            if args.get(second) != Some(&b' ')
-                || args.get(third) != Some(&b'\r')
-                || second == after_first
-            {
-                return None;
-            }
-            Self {
-                subject_end: first,
-                reply_start: after_first,
-                reply_end: second,
-                header_size_start: first,
-                header_size_end: first,
-                size_start: after_second,
-                args_end: third,
-            }
-        };
-        let after_args = layout.args_end.wrapping_add(1);
-        (args.get(after_args) == Some(&b'\n')).then_some(layout)
-    }
-}
-
-/// The position of the lowest bit (64 if there is none), and the mask without it.
-#[inline(always)]
-fn next_mark(mask: u64) -> (usize, u64) {
-    (mask.trailing_zeros() as usize, mask & mask.wrapping_sub(1))
-}
-
-/// The number in `args[start..end]` if it is 1 to 8 decimal digits. Reads eight bytes at `start`,
-/// shifts out what lies behind the digits, and adds neighbours pairwise: no loop, so sizes of varying
-/// length cost no branch miss.
-#[inline(always)]
-fn parse_short_number(args: &[u8], start: usize, end: usize) -> Option<usize> {
-    let len = end.wrapping_sub(start);
-    if len == 0 || len > 8 {
-        return None;
-    }
-    let word = u64::from_le_bytes(*args.get(start..)?.first_chunk()?);
-    let unused_bits = 64_usize.wrapping_sub(len.wrapping_mul(8));
-    let digits = (word ^ 0x3030_3030_3030_3030) << unused_bits;
-    if (digits.wrapping_add(0x7676_7676_7676_7676) | digits) & 0x8080_8080_8080_8080 != 0 {
-        return None;
-    }
-    let pairs = digits.wrapping_mul(10).wrapping_add(digits >> 8) & 0x00ff_00ff_00ff_00ff;
-    let fours = pairs.wrapping_mul(100).wrapping_add(pairs >> 16) & 0x0000_ffff_0000_ffff;
-    let eight = fours.wrapping_mul(10_000).wrapping_add(fours >> 32) & 0xffff_ffff;
-    usize::try_from(eight).ok()
-}
-
-/// One bit for each byte that is a blank or a control character.
-#[inline(always)]
-fn separators(block: &[u8; 32]) -> u32 {
-    let (low, high) = block.split_at(16);
-    match (low.first_chunk(), high.first_chunk()) {
-        (Some(low), Some(high)) => separators16(low) | (separators16(high) << 16),
-        _ => 0,
-    }
-}
-
-#[cfg(target_arch = "x86_64")]
-#[inline(always)]
-fn separators16(block: &[u8; 16]) -> u32 {
-    // SAFETY: the only precondition is SSE2, which is part of the x86-64 baseline.
-    unsafe { separators16_sse2(block) }
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "sse2")]
-#[inline]
-fn separators16_sse2(block: &[u8; 16]) -> u32 {
-    use std::arch::x86_64::{
-        _mm_cmpeq_epi8, _mm_min_epu8, _mm_movemask_epi8, _mm_set1_epi8, _mm_set_epi64x,
-    };
-    let (low, high) = block.split_at(8);
-    let (Some(low), Some(high)) = (low.first_chunk(), high.first_chunk()) else {
-        return 0;
-    };
-    let vector = _mm_set_epi64x(i64::from_le_bytes(*high), i64::from_le_bytes(*low));
-    let clamped = _mm_min_epu8(vector, _mm_set1_epi8(0x20));
-    _mm_movemask_epi8(_mm_cmpeq_epi8(clamped, vector)).cast_unsigned()
-}
-
 /// Parses any operation, canonical or not.
 #[cold]
 #[inline(never)]
-fn parse_general<'a>(bytes: &'a [u8], limits: &ParserLimits) -> Result<Parsed<'a>, ProtoError> {
+pub(super) fn parse_general<'a>(
+    bytes: &'a [u8],
+    limits: &ParserLimits,
+) -> Result<Parsed<'a>, ProtoError> {
     let Some(op) = Op::lex(bytes)? else {
         return Ok(incomplete(bytes));
     };
@@ -408,7 +79,10 @@ fn parse_general<'a>(bytes: &'a [u8], limits: &ParserLimits) -> Result<Parsed<'a
                 return Ok(Parsed::Incomplete { needed: frame_len });
             };
             let command = Command::Publish(head.into_publish(bytes, payload, frame_len));
-            return Ok(Parsed::Command { command, consumed: frame_len });
+            return Ok(Parsed::Command {
+                command,
+                consumed: frame_len,
+            });
         }
     };
     let consumed = bytes.len().saturating_sub(after_line.len());
@@ -416,7 +90,9 @@ fn parse_general<'a>(bytes: &'a [u8], limits: &ParserLimits) -> Result<Parsed<'a
 }
 
 fn incomplete(bytes: &[u8]) -> Parsed<'static> {
-    Parsed::Incomplete { needed: bytes.len().saturating_add(1) }
+    Parsed::Incomplete {
+        needed: bytes.len().saturating_add(1),
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -455,7 +131,9 @@ impl Op {
                 if start.eq_ignore_ascii_case(name) {
                     return Ok(Some(op));
                 }
-            } else if name.get(..bytes.len()).is_some_and(|start| start.eq_ignore_ascii_case(bytes))
+            } else if name
+                .get(..bytes.len())
+                .is_some_and(|start| start.eq_ignore_ascii_case(bytes))
             {
                 return Ok(None);
             }
@@ -480,7 +158,10 @@ impl Op {
 
     /// `CONNECT{}` and `INFO{}` are legal without a blank, the others are not.
     fn needs_separator(self) -> bool {
-        matches!(self, Self::Pub | Self::Hpub | Self::Sub | Self::Unsub | Self::Err)
+        matches!(
+            self,
+            Self::Pub | Self::Hpub | Self::Sub | Self::Unsub | Self::Err
+        )
     }
 
     /// Whether everything up to the line end is ignored.
@@ -502,20 +183,31 @@ struct Line<'a> {
 impl<'a> Line<'a> {
     /// Splits off the control line; `None` if its LF has not arrived.
     fn find(op: Op, after_name: &'a [u8], args_len_max: usize) -> Result<Option<Self>, ProtoError> {
-        let too_long = ProtoError::ControlLineTooLong { limit: args_len_max };
+        let too_long = ProtoError::ControlLineTooLong {
+            limit: args_len_max,
+        };
         let blanks = if op.ignores_arguments() {
             0
         } else {
-            after_name.iter().take_while(|byte| matches!(byte, b' ' | b'\t')).count()
+            after_name
+                .iter()
+                .take_while(|byte| matches!(byte, b' ' | b'\t'))
+                .count()
         };
         if blanks > args_len_max.saturating_add(1) {
             return Err(too_long);
         }
         let args_on = after_name.get(blanks..).unwrap_or_default();
-        let window = args_on.get(..args_len_max.saturating_add(2)).unwrap_or(args_on);
+        let window = args_on
+            .get(..args_len_max.saturating_add(2))
+            .unwrap_or(args_on);
         let Some(line_feed) = memchr::memchr(b'\n', window) else {
             let so_far = window.strip_suffix(b"\r").unwrap_or(window);
-            return if so_far.len() > args_len_max { Err(too_long) } else { Ok(None) };
+            return if so_far.len() > args_len_max {
+                Err(too_long)
+            } else {
+                Ok(None)
+            };
         };
         let (line, rest) = args_on.split_at(line_feed);
         let args = line.strip_suffix(b"\r").unwrap_or(line);
@@ -523,7 +215,11 @@ impl<'a> Line<'a> {
             return Err(too_long);
         }
         let canonical = args.len() < line.len();
-        Ok(Some(Self { args, canonical, rest: rest.get(1..).unwrap_or_default() }))
+        Ok(Some(Self {
+            args,
+            canonical,
+            rest: rest.get(1..).unwrap_or_default(),
+        }))
     }
 }
 
@@ -534,7 +230,10 @@ fn split_arguments<const N: usize>(
 ) -> Option<([&[u8]; N], usize)> {
     let mut found = [&[][..]; N];
     let mut count = 0_usize;
-    for argument in args.split(is_separator).filter(|argument| !argument.is_empty()) {
+    for argument in args
+        .split(is_separator)
+        .filter(|argument| !argument.is_empty())
+    {
         *found.get_mut(count)? = argument;
         count = count.saturating_add(1);
     }
@@ -552,10 +251,16 @@ fn is_blank(byte: &u8) -> bool {
 
 fn subscribe(args: &[u8]) -> Result<Command<'_>, ProtoError> {
     match split_arguments(args, is_blank_or_return) {
-        Some(([subject, sid, _], 2)) => Ok(Command::Subscribe { subject, queue: None, sid }),
-        Some(([subject, queue, sid], 3)) => {
-            Ok(Command::Subscribe { subject, queue: Some(queue), sid })
-        }
+        Some(([subject, sid, _], 2)) => Ok(Command::Subscribe {
+            subject,
+            queue: None,
+            sid,
+        }),
+        Some(([subject, queue, sid], 3)) => Ok(Command::Subscribe {
+            subject,
+            queue: Some(queue),
+            sid,
+        }),
         _ => Err(ProtoError::ArgumentCount { op: "SUB" }),
     }
 }
@@ -564,22 +269,11 @@ fn unsubscribe(args: &[u8]) -> Result<Command<'_>, ProtoError> {
     match split_arguments(args, is_blank_or_return) {
         Some(([sid, _], 1)) => Ok(Command::Unsubscribe { sid, max: None }),
         Some(([sid, max], 2)) => {
-            let max = parse_number(max).filter(|max| *max > 0).map(u64::from);
+            let max = parse_decimal(max).filter(|max| *max > 0).map(u64::from);
             Ok(Command::Unsubscribe { sid, max })
         }
         _ => Err(ProtoError::ArgumentCount { op: "UNSUB" }),
     }
-}
-
-/// 1 to 9 decimal digits, nothing else.
-fn parse_number(text: &[u8]) -> Option<u32> {
-    if text.is_empty() || text.len() > 9 {
-        return None;
-    }
-    text.iter().try_fold(0_u32, |number, byte| {
-        let digit = byte.wrapping_sub(b'0');
-        (digit <= 9).then(|| number.wrapping_mul(10).wrapping_add(u32::from(digit)))
-    })
 }
 
 /// The control line of a publish, checked.
@@ -612,21 +306,30 @@ impl<'a> PublishHead<'a> {
             (true, _) => return Err(ProtoError::ArgumentCount { op: "HPUB" }),
         };
         let header_len = match headers {
-            true => Some(parse_number(header_size_text).ok_or(ProtoError::BadHeaderSize)?),
+            true => Some(parse_decimal(header_size_text).ok_or(ProtoError::BadHeaderSize)?),
             false => None,
         };
-        let size = parse_number(size_text)
+        let size = parse_decimal(size_text)
             .and_then(|size| usize::try_from(size).ok())
             .ok_or(ProtoError::BadSize)?;
         if let Some(header) = header_len {
             if usize::try_from(header).map_or(true, |header| header > size) {
-                return Err(ProtoError::HeaderLargerThanTotal { header, total: size });
+                return Err(ProtoError::HeaderLargerThanTotal {
+                    header,
+                    total: size,
+                });
             }
         }
         if size > limits.payload_bytes_max {
-            return Err(ProtoError::PayloadTooLarge { size, limit: limits.payload_bytes_max });
+            return Err(ProtoError::PayloadTooLarge {
+                size,
+                limit: limits.payload_bytes_max,
+            });
         }
-        if memchr::memchr(b'\r', subject).or_else(|| memchr::memchr(b'\r', reply)).is_some() {
+        if memchr::memchr(b'\r', subject)
+            .or_else(|| memchr::memchr(b'\r', reply))
+            .is_some()
+        {
             return Err(ProtoError::StrayCarriageReturn);
         }
         let tail_line_len = line
@@ -681,7 +384,10 @@ fn canonical_tail_len(
     if !unmatched.is_empty() {
         return None;
     }
-    args.len().checked_sub(subject.len())?.checked_sub(1)?.checked_add(2)
+    args.len()
+        .checked_sub(subject.len())?
+        .checked_sub(1)?
+        .checked_add(2)
 }
 
 /// The `size` bytes before CR LF; `None` if they have not all arrived. A wrong terminator is reported
@@ -694,5 +400,509 @@ fn split_payload(bytes: &[u8], size: usize) -> Result<Option<&[u8]>, ProtoError>
         [] | [b'\r'] => Ok(None),
         [b'\r', b'\n', ..] => Ok(Some(payload)),
         _ => Err(ProtoError::UnknownOperation),
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::arithmetic_side_effects, reason = "an overflow fails the test")]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const LIMITS: ParserLimits = ParserLimits {
+        control_line_bytes_max: 4096,
+        payload_bytes_max: 1 << 20,
+        headers: true,
+    };
+
+    fn command(bytes: &[u8]) -> Command<'_> {
+        match parse(bytes, &LIMITS) {
+            Ok(Parsed::Command { command, consumed }) => {
+                assert_eq!(consumed, bytes.len());
+                command
+            }
+            other => panic!("{:?} gave {other:?}", String::from_utf8_lossy(bytes)),
+        }
+    }
+
+    fn publish(bytes: &[u8]) -> Publish<'_> {
+        match command(bytes) {
+            Command::Publish(publish) => publish,
+            other => panic!("not a publish: {other:?}"),
+        }
+    }
+
+    #[track_caller]
+    fn fails(bytes: &[u8], error: ProtoError) {
+        assert_eq!(
+            parse(bytes, &LIMITS),
+            Err(error),
+            "{:?}",
+            String::from_utf8_lossy(bytes)
+        );
+    }
+
+    fn needed(bytes: &[u8]) -> usize {
+        match parse(bytes, &LIMITS) {
+            Ok(Parsed::Incomplete { needed }) => needed,
+            other => panic!("{:?} gave {other:?}", String::from_utf8_lossy(bytes)),
+        }
+    }
+
+    #[test]
+    fn names_match_in_any_case() {
+        for ping in [&b"PING\r\n"[..], b"ping\r\n", b"pInG\r\n"] {
+            assert_eq!(command(ping), Command::Ping);
+        }
+        assert_eq!(command(b"poNg\n"), Command::Pong);
+        assert_eq!(command(b"+ok\r\n"), Command::Ok);
+        assert_eq!(publish(b"Pub a 2\r\nhi\r\n").payload, b"hi");
+        assert_eq!(publish(b"hPUB a 0 2\r\nhi\r\n").header_len, Some(0));
+        assert!(matches!(command(b"sub a 1\r\n"), Command::Subscribe { .. }));
+        assert!(matches!(
+            command(b"UNsub 1\r\n"),
+            Command::Unsubscribe { .. }
+        ));
+        assert!(matches!(
+            command(b"connect\t{}\r\n"),
+            Command::Connect { .. }
+        ));
+        assert!(matches!(command(b"iNFO {}\r\n"), Command::Info { .. }));
+    }
+
+    #[test]
+    fn control_line_ends_at_line_feed_and_drops_one_return() {
+        let subscribe = Command::Subscribe {
+            subject: b"a",
+            queue: None,
+            sid: b"1",
+        };
+        assert_eq!(command(b"SUB a 1\n"), subscribe);
+        assert_eq!(command(b"SUB a 1\r\n"), subscribe);
+        assert_eq!(command(b"SUB a\r1\r\r\n"), subscribe);
+        fails(b"PUB foo 2\r\r\nhi\r\n", ProtoError::BadSize);
+        fails(b"PUB foo 2\r \r\nhi\r\n", ProtoError::BadSize);
+        fails(b"PUB a\rb 2\r\nhi\r\n", ProtoError::StrayCarriageReturn);
+        fails(b"PUB a b\r 2\r\nhi\r\n", ProtoError::StrayCarriageReturn);
+        fails(
+            b"PUB \nfoo 2\r\nhi\r\n",
+            ProtoError::ArgumentCount { op: "PUB" },
+        );
+    }
+
+    #[test]
+    fn payload_ends_in_return_and_line_feed() {
+        fails(b"PUB a 2\r\nhi\n", ProtoError::UnknownOperation);
+        fails(b"PUB a 2\r\nhix", ProtoError::UnknownOperation);
+        fails(b"PUB a 2\r\nhi\rx", ProtoError::UnknownOperation);
+        assert_eq!(needed(b"PUB a 2\r\nhi\r"), 13);
+        assert_eq!(publish(b"PUB a 0\r\n\r\n").payload, b"");
+    }
+
+    #[test]
+    fn runs_of_blanks_and_tabs_separate() {
+        let subscribe = Command::Subscribe {
+            subject: b"a",
+            queue: Some(b"q"),
+            sid: b"1",
+        };
+        assert_eq!(command(b"SUB \t a\t\tq  1 \t\r\n"), subscribe);
+        let parsed = publish(b"PUB a  0002  \r\nhi\r\n");
+        assert_eq!((parsed.size_text, parsed.tail), (&b"0002"[..], None));
+        let parsed = publish(b"PUB\ta\tr\t2\r\nhi\r\n");
+        assert_eq!((parsed.reply, parsed.tail), (&b"r"[..], None));
+    }
+
+    #[test]
+    fn operations_start_in_column_zero() {
+        for bytes in [&b" PING\r\n"[..], b"\r\n", b"\n", b"\t", b"\0", b"\xff"] {
+            fails(bytes, ProtoError::UnknownOperation);
+        }
+    }
+
+    #[test]
+    fn arguments_of_ping_pong_and_ok_are_ignored_within_the_limit() {
+        assert_eq!(command(b"PINGxyz\r\n"), Command::Ping);
+        assert_eq!(command(b"PONG 1 2 3\n"), Command::Pong);
+        assert_eq!(command(b"+OK\tsure\r\n"), Command::Ok);
+        let too_long = ProtoError::ControlLineTooLong { limit: 4096 };
+        fails(&[b"PING", &b"x".repeat(4097)[..]].concat(), too_long);
+        assert_eq!(
+            command(&[b"PING", &b"x".repeat(4096)[..], b"\r\n"].concat()),
+            Command::Ping
+        );
+    }
+
+    #[test]
+    fn control_line_limit_counts_argument_bytes_only() {
+        let line = |len: usize| {
+            let subject = "a".repeat(len - 2);
+            [
+                format!("SUB {subject} 1\r\n"),
+                format!("PUB {subject} 0\r\n\r\n"),
+            ]
+        };
+        for fits in line(4096) {
+            command(fits.as_bytes());
+        }
+        let too_long = ProtoError::ControlLineTooLong { limit: 4096 };
+        for longer in line(4097) {
+            fails(longer.as_bytes(), too_long);
+        }
+        for op in [
+            "SUB ", "UNSUB ", "PUB ", "HPUB ", "CONNECT ", "INFO ", "-ERR ",
+        ] {
+            let partial = |len: usize, end: &str| format!("{op}{}{end}", "a".repeat(len));
+            fails(partial(4097, "").as_bytes(), too_long);
+            fails(partial(4097, "\r").as_bytes(), too_long);
+            needed(partial(4096, "\r").as_bytes());
+            needed(partial(4096, "").as_bytes());
+        }
+        // Trailing blanks count, and the line is judged before its arguments.
+        let blanks = " ".repeat(4096);
+        fails(format!("PUB a 1048577{blanks}\r\n").as_bytes(), too_long);
+        fails(format!("SUB {blanks}{blanks}").as_bytes(), too_long);
+        command(format!("SUB {blanks}a 1\r\n").as_bytes());
+    }
+
+    #[test]
+    fn sizes_are_one_to_nine_digits() {
+        assert_eq!(publish(b"PUB a 002\r\nhi\r\n").size_text, b"002");
+        assert_eq!(
+            publish(b"PUB a 000000002\r\nhi\r\n").size_text,
+            b"000000002"
+        );
+        for size in ["0000000002", "1234567890", "-1", "+1", "1x", "0x1", "x"] {
+            fails(format!("PUB a {size}\r\n").as_bytes(), ProtoError::BadSize);
+            fails(
+                format!("HPUB a 0 {size}\r\n").as_bytes(),
+                ProtoError::BadSize,
+            );
+            fails(
+                format!("HPUB a {size} 9\r\n").as_bytes(),
+                ProtoError::BadHeaderSize,
+            );
+        }
+    }
+
+    #[test]
+    fn operations_of_servers_are_unknown() {
+        for op in [
+            "MSG a 1 2\r\nhi\r\n",
+            "M",
+            "HM",
+            "HMSG",
+            "R",
+            "L",
+            "A",
+            "GET / HTTP/1.1\r\n",
+        ] {
+            fails(op.as_bytes(), ProtoError::UnknownOperation);
+        }
+        for op in [
+            "PX",
+            "PUx",
+            "PUBx",
+            "SUBa 1\r\n",
+            "SUB\r\n",
+            "UNSUB\r\n",
+            "+X",
+            "-X",
+            "-ERR\r",
+        ] {
+            fails(op.as_bytes(), ProtoError::UnknownOperation);
+        }
+    }
+
+    #[test]
+    fn info_ok_and_err_from_a_client() {
+        assert_eq!(
+            command(b"INFO {\"a\":1}\r\n"),
+            Command::Info { json: b"{\"a\":1}" }
+        );
+        assert_eq!(command(b"INFO{}\r\n"), Command::Info { json: b"{}" });
+        assert_eq!(command(b"INFO\r\n"), Command::Info { json: b"" });
+        fails(b"-ERR 'x'\r\n", ProtoError::ErrorFromClient);
+        fails(b"-err \r\n", ProtoError::ErrorFromClient);
+    }
+
+    #[test]
+    fn connect_needs_no_blank() {
+        assert_eq!(command(b"CONNECT {}\r\n"), Command::Connect { json: b"{}" });
+        assert_eq!(
+            command(b"CONNECT{} \r\n"),
+            Command::Connect { json: b"{} " }
+        );
+        assert_eq!(command(b"CONNECT\r\n"), Command::Connect { json: b"" });
+    }
+
+    #[test]
+    fn publish_takes_two_or_three_arguments() {
+        let parsed = publish(b"PUB a.b 2\r\nhi\r\n");
+        assert_eq!(
+            parsed,
+            Publish {
+                subject: b"a.b",
+                reply: b"",
+                header_len: None,
+                header_size_text: b"",
+                size_text: b"2",
+                payload: b"hi",
+                tail: Some(b"2\r\nhi\r\n"),
+            }
+        );
+        let parsed = publish(b"PUB a.b r 2\r\nhi\r\n");
+        assert_eq!(
+            (parsed.reply, parsed.tail),
+            (&b"r"[..], Some(&b"r 2\r\nhi\r\n"[..]))
+        );
+        for line in [
+            "PUB a\r\n",
+            "PUB \r\n",
+            "PUB a b c d\r\n",
+            "PUB a b c d e f\r\n",
+        ] {
+            fails(line.as_bytes(), ProtoError::ArgumentCount { op: "PUB" });
+        }
+        assert_eq!(publish(b"PUB a\0\xff 2\r\nhi\r\n").subject, b"a\0\xff");
+    }
+
+    #[test]
+    fn header_publish_takes_three_or_four_arguments() {
+        let parsed = publish(b"HPUB a r 12 014\r\nNATS/1.0\r\n\r\nhi\r\n");
+        assert_eq!(
+            parsed,
+            Publish {
+                subject: b"a",
+                reply: b"r",
+                header_len: Some(12),
+                header_size_text: b"12",
+                size_text: b"014",
+                payload: b"NATS/1.0\r\n\r\nhi",
+                tail: Some(b"r 12 014\r\nNATS/1.0\r\n\r\nhi\r\n"),
+            }
+        );
+        let parsed = publish(b"HPUB a 0 2\r\nhi\r\n");
+        assert_eq!((parsed.header_len, parsed.tail), (Some(0), None));
+        fails(
+            b"HPUB a 12 10\r\n",
+            ProtoError::HeaderLargerThanTotal {
+                header: 12,
+                total: 10,
+            },
+        );
+        for line in ["HPUB a 1\r\n", "HPUB a b 1 2 3\r\n", "HPUB \r\n"] {
+            fails(line.as_bytes(), ProtoError::ArgumentCount { op: "HPUB" });
+        }
+        let limits = ParserLimits {
+            headers: false,
+            ..LIMITS
+        };
+        for line in [
+            &b"HPUB a 1\r\n"[..],
+            b"HPUB a 12 12\r\nNATS/1.0\r\n\r\n\r\nPING\r\nPING\r\n",
+        ] {
+            assert_eq!(parse(line, &limits), Err(ProtoError::HeadersNotNegotiated));
+        }
+    }
+
+    #[test]
+    fn payload_limit_is_checked_on_the_control_line() {
+        assert_eq!(needed(b"PUB a 1048576\r\n"), 15 + 1_048_576 + 2);
+        needed(b"PUB a 1048577");
+        let error = ProtoError::PayloadTooLarge {
+            size: 1_048_577,
+            limit: 1 << 20,
+        };
+        fails(b"PUB a 1048577\r\n", error);
+        fails(b"HPUB a 5 1048577\r\n", error);
+        let limits = ParserLimits {
+            payload_bytes_max: usize::MAX,
+            ..LIMITS
+        };
+        let parsed = parse(b"PUB a 999999999\r\n", &limits);
+        assert_eq!(
+            parsed,
+            Ok(Parsed::Incomplete {
+                needed: 17 + 999_999_999 + 2
+            })
+        );
+    }
+
+    #[test]
+    fn subscribe_takes_two_or_three_arguments() {
+        let plain = Command::Subscribe {
+            subject: b"a.*",
+            queue: None,
+            sid: b"x-1",
+        };
+        assert_eq!(command(b"SUB a.* x-1\r\n"), plain);
+        for line in ["SUB a\r\n", "SUB \r\n", "SUB a b c d\r\n"] {
+            fails(line.as_bytes(), ProtoError::ArgumentCount { op: "SUB" });
+        }
+    }
+
+    #[test]
+    fn unsubscribe_takes_one_or_two_arguments() {
+        let max = |line: &[u8]| match command(line) {
+            Command::Unsubscribe { sid: b"1", max } => max,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(max(b"UNSUB 1\r\n"), None);
+        assert_eq!(max(b"UNSUB 1 5\r\n"), Some(5));
+        assert_eq!(max(b"UNSUB 1 999999999\r\n"), Some(999_999_999));
+        for none in ["0", "-5", "abc", "12345678901"] {
+            assert_eq!(max(format!("UNSUB 1 {none}\r\n").as_bytes()), None);
+        }
+        for line in ["UNSUB \r\n", "UNSUB 1 2 3\r\n"] {
+            fails(line.as_bytes(), ProtoError::ArgumentCount { op: "UNSUB" });
+        }
+    }
+
+    #[test]
+    fn needed_is_exact_once_the_line_is_there() {
+        assert_eq!(needed(b""), 1);
+        assert_eq!(needed(b"P"), 2);
+        assert_eq!(needed(b"PUB a 16\r"), 10);
+        assert_eq!(needed(b"PUB a 16\r\n"), 28);
+        assert_eq!(needed(b"PUB a 16\r\n0123456789abcdef"), 28);
+    }
+
+    /// What a connection does with a stream that arrives in `pieces`: the commands in order, then
+    /// the error or the rest.
+    fn outcomes<'b>(pieces: impl Iterator<Item = &'b [u8]>, limits: &ParserLimits) -> Vec<String> {
+        let mut outcomes = Vec::new();
+        let mut kept = Vec::new();
+        let mut needed_before = 1;
+        for piece in pieces {
+            kept.extend_from_slice(piece);
+            let mut at = 0;
+            loop {
+                match parse(&kept[at..], limits) {
+                    Ok(Parsed::Command { command, consumed }) => {
+                        assert!(consumed >= needed_before && consumed <= kept.len() - at);
+                        outcomes.push(format!("{command:?}"));
+                        at += consumed;
+                        needed_before = 1;
+                    }
+                    Ok(Parsed::Incomplete { needed }) => {
+                        assert!(needed > kept.len() - at && needed >= needed_before);
+                        needed_before = needed;
+                        break;
+                    }
+                    Err(error) => {
+                        outcomes.push(format!("{error:?}"));
+                        return outcomes;
+                    }
+                }
+            }
+            kept.drain(..at);
+        }
+        outcomes.push(format!("rest {kept:?} needs {needed_before}"));
+        outcomes
+    }
+
+    /// Operations, most of them valid, and some noise.
+    fn operation() -> impl Strategy<Value = Vec<u8>> {
+        let frame = (
+            "[pP][uU][bB]|H?PUB",
+            "[ ]|[ \t]{1,3}",
+            "[a-c.]{1,40}",
+            "( [d-f]{1,40})?",
+            "(0|00|12)?",
+            proptest::collection::vec(any::<u8>(), 0..40),
+            0..20,
+            "\r\n|\n",
+        )
+            .prop_map(|(op, blank, subject, reply, header, payload, off, end)| {
+                let size = payload.len() + usize::from(off == 0);
+                let header = if op == "HPUB" {
+                    format!(" {header}")
+                } else {
+                    String::new()
+                };
+                let mut frame =
+                    format!("{op}{blank}{subject}{reply}{header} {size}{end}").into_bytes();
+                frame.extend_from_slice(&payload);
+                frame.extend_from_slice(b"\r\n");
+                frame
+            });
+        let line = "(SUB|sub|UNSUB|CONNECT|INFO|PING|PONG|\\+OK|-ERR)( |\t){0,2}[a-c{}]{0,9}( [0-9]{1,3}){0,3}\r?\n";
+        let bytes = proptest::collection::vec(
+            prop_oneof![
+                Just(b' '),
+                Just(b'\r'),
+                Just(b'\n'),
+                Just(b'P'),
+                Just(b'1'),
+                any::<u8>()
+            ],
+            0..6,
+        );
+        prop_oneof![
+            6 => frame,
+            3 => line.prop_map(String::into_bytes),
+            1 => bytes,
+            1 => Just(b"PING\r\n".to_vec()),
+        ]
+    }
+
+    proptest! {
+        /// Goal: the outcome does not depend on how the bytes arrive. Method: random streams, cut
+        /// in two at every byte and dripped byte by byte, against the stream in one piece.
+        #[test]
+        fn cuts_do_not_change_the_outcome(
+            stream in proptest::collection::vec(operation(), 1..6).prop_map(|ops| ops.concat()),
+            headers: bool,
+            control_line_bytes_max in 8_usize..100,
+            payload_bytes_max in prop_oneof![Just(30_usize), Just(usize::MAX)],
+        ) {
+            let limits = ParserLimits { control_line_bytes_max, payload_bytes_max, headers };
+            let whole = outcomes(std::iter::once(&stream[..]), &limits);
+            prop_assert_eq!(&outcomes(stream.chunks(1), &limits), &whole);
+            for at in 0..stream.len() {
+                let (one, two) = stream.split_at(at);
+                prop_assert_eq!(&outcomes([one, two].into_iter(), &limits), &whole, "cut at {}", at);
+            }
+        }
+
+        /// Goal: the fast path never differs from the general one. Method: both on random
+        /// operations, with room behind them so that the fast path is not put off by a short buffer.
+        #[test]
+        fn fast_path_equals_general_path(
+            mut bytes in operation(),
+            room in prop_oneof![Just(0_usize), Just(1), Just(80)],
+            control_line_bytes_max in prop_oneof![0_usize..100, Just(4096)],
+            payload_bytes_max in prop_oneof![0_usize..40, Just(usize::MAX)],
+            headers: bool,
+        ) {
+            let limits = ParserLimits { control_line_bytes_max, payload_bytes_max, headers };
+            bytes.resize(bytes.len() + room, b'P');
+            prop_assert_eq!(parse(&bytes, &limits), parse_general(&bytes, &limits));
+        }
+
+        /// Goal: what is canonical does take the fast path. Method: frames written in the one form,
+        /// of all lengths the scan covers.
+        #[test]
+        fn canonical_frames_take_the_fast_path(
+            subject in "[a-z.\\x80-\\x{3ff}]{1,120}",
+            reply in prop_oneof![Just(String::new()), "[a-z]{1,45}"],
+            header in prop_oneof![Just(None), (1_usize..20).prop_map(Some)],
+            size in 20_usize..20_000,
+        ) {
+            let op = if header.is_some() { "HPUB" } else { "PUB" };
+            let reply = if reply.is_empty() { reply } else { format!("{reply} ") };
+            let header = header.map_or(String::new(), |header| format!("{header} "));
+            let payload = "x".repeat(size);
+            let frame = format!("{op} {subject} {reply}{header}{size}\r\n{payload}\r\n{}", "P".repeat(80));
+            let fast = parse_canonical(frame.as_bytes(), &LIMITS);
+            prop_assert!(fast.is_some());
+            prop_assert_eq!(fast, parse_general(frame.as_bytes(), &LIMITS).ok());
+        }
+
+        #[test]
+        fn any_bytes_are_survived(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            outcomes(std::iter::once(&bytes[..]), &LIMITS);
+        }
     }
 }

@@ -5,6 +5,7 @@
 //! Names are written as they are: the parser keeps blanks, CR and LF out of them.
 #![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 
+use super::decimal::{write_decimal, DECIMAL_LEN_MAX};
 use super::Publish;
 
 /// The server's PING, and what a client sends.
@@ -33,7 +34,13 @@ pub struct Message<'a> {
 pub fn write_message(out: &mut Vec<u8>, sid: &[u8], message: &Message<'_>) {
     let header_len = message.header_len.filter(|len| *len > 0);
     reserve_frame(out, sid, message.subject, message.reply, message.payload);
-    write_names(out, header_len.is_some(), message.subject, sid, message.reply);
+    write_names(
+        out,
+        header_len.is_some(),
+        message.subject,
+        sid,
+        message.reply,
+    );
     if let Some(header_len) = header_len {
         write_decimal(out, u64::from(header_len));
         out.push(b' ');
@@ -44,9 +51,20 @@ pub fn write_message(out: &mut Vec<u8>, sid: &[u8], message: &Message<'_>) {
 
 /// Appends the message as MSG without its header block, for a client that did not negotiate headers.
 pub fn write_message_without_headers(out: &mut Vec<u8>, sid: &[u8], message: &Message<'_>) {
-    let header_len = message.header_len.and_then(|len| usize::try_from(len).ok()).unwrap_or(0);
+    let header_len = message
+        .header_len
+        .and_then(|len| usize::try_from(len).ok())
+        .unwrap_or(0);
     let body = message.payload.get(header_len..).unwrap_or_default();
-    write_message(out, sid, &Message { header_len: None, payload: body, ..*message });
+    write_message(
+        out,
+        sid,
+        &Message {
+            header_len: None,
+            payload: body,
+            ..*message
+        },
+    );
 }
 
 /// Appends a publish that has no `tail` to copy, with its sizes spelled as the publisher spelled
@@ -63,32 +81,16 @@ pub fn write_publish(out: &mut Vec<u8>, subject: &[u8], sid: &[u8], publish: &Pu
     write_payload(out, publish.payload);
 }
 
-/// Appends a number in decimal.
-#[inline]
-pub fn write_decimal(out: &mut Vec<u8>, number: u64) {
-    let mut digits = [0_u8; DECIMAL_LEN_MAX];
-    let mut rest = number;
-    let mut len = 0_usize;
-    for slot in digits.iter_mut().rev() {
-        // A remainder of 10 fits a byte: the `else` is never taken.
-        *slot = b'0'.wrapping_add(u8::try_from(rest % 10).unwrap_or(0));
-        rest /= 10;
-        len = len.wrapping_add(1);
-        if rest == 0 {
-            break;
-        }
-    }
-    out.extend_from_slice(digits.get(DECIMAL_LEN_MAX.wrapping_sub(len)..).unwrap_or_default());
-}
-
-/// Digits [`write_decimal`] writes for `number`.
-pub(super) fn decimal_len(number: usize) -> usize {
-    number.checked_ilog10().map_or(1, |log| (log as usize).saturating_add(1))
-}
-
 fn reserve_frame(out: &mut Vec<u8>, sid: &[u8], subject: &[u8], reply: &[u8], payload: &[u8]) {
-    let names = subject.len().saturating_add(sid.len()).saturating_add(reply.len());
-    out.reserve(names.saturating_add(payload.len()).saturating_add(FRAME_FIXED_LEN_MAX));
+    let names = subject
+        .len()
+        .saturating_add(sid.len())
+        .saturating_add(reply.len());
+    out.reserve(
+        names
+            .saturating_add(payload.len())
+            .saturating_add(FRAME_FIXED_LEN_MAX),
+    );
 }
 
 /// Everything up to the sizes.
@@ -110,8 +112,6 @@ fn write_payload(out: &mut Vec<u8>, payload: &[u8]) {
     out.extend_from_slice(b"\r\n");
 }
 
-/// Digits of `u64::MAX`.
-const DECIMAL_LEN_MAX: usize = 20;
 /// `HMSG`, four blanks, two line ends and two sizes.
 const FRAME_FIXED_LEN_MAX: usize = 4 + 4 + 4 + 2 * DECIMAL_LEN_MAX;
 
@@ -119,10 +119,14 @@ const FRAME_FIXED_LEN_MAX: usize = 4 + 4 + 4 + 2 * DECIMAL_LEN_MAX;
 mod tests {
     use super::*;
     use crate::proto::{parse, Command, Parsed, ParserLimits};
-    use proptest::prelude::*;
 
     fn message(reply: &'static [u8], header_len: Option<u32>) -> Message<'static> {
-        Message { subject: b"a.b", reply, header_len, payload: b"NATS/1.0\r\n\r\nhi" }
+        Message {
+            subject: b"a.b",
+            reply,
+            header_len,
+            payload: b"NATS/1.0\r\n\r\nhi",
+        }
     }
 
     fn written(write: impl Fn(&mut Vec<u8>)) -> Vec<u8> {
@@ -139,10 +143,22 @@ mod tests {
             })
         };
         assert_eq!(frame(b"", None), b"MSG a.b 7 14\r\nNATS/1.0\r\n\r\nhi\r\n");
-        assert_eq!(frame(b"r", None), b"MSG a.b 7 r 14\r\nNATS/1.0\r\n\r\nhi\r\n");
-        assert_eq!(frame(b"", Some(0)), b"MSG a.b 7 14\r\nNATS/1.0\r\n\r\nhi\r\n");
-        assert_eq!(frame(b"", Some(12)), b"HMSG a.b 7 12 14\r\nNATS/1.0\r\n\r\nhi\r\n");
-        assert_eq!(frame(b"r", Some(12)), b"HMSG a.b 7 r 12 14\r\nNATS/1.0\r\n\r\nhi\r\n");
+        assert_eq!(
+            frame(b"r", None),
+            b"MSG a.b 7 r 14\r\nNATS/1.0\r\n\r\nhi\r\n"
+        );
+        assert_eq!(
+            frame(b"", Some(0)),
+            b"MSG a.b 7 14\r\nNATS/1.0\r\n\r\nhi\r\n"
+        );
+        assert_eq!(
+            frame(b"", Some(12)),
+            b"HMSG a.b 7 12 14\r\nNATS/1.0\r\n\r\nhi\r\n"
+        );
+        assert_eq!(
+            frame(b"r", Some(12)),
+            b"HMSG a.b 7 r 12 14\r\nNATS/1.0\r\n\r\nhi\r\n"
+        );
     }
 
     #[test]
@@ -161,37 +177,25 @@ mod tests {
     /// Goal: sizes are echoed verbatim. Method: frames recorded from nats-server 2.15.1.
     #[test]
     fn sizes_are_echoed_as_they_were_spelled() {
-        let limits = ParserLimits { headers: true, ..ParserLimits::default() };
+        let limits = ParserLimits {
+            headers: true,
+            ..ParserLimits::default()
+        };
         let echo = |frame: &[u8]| {
-            let Ok(Parsed::Command { command: Command::Publish(publish), .. }) =
-                parse(frame, &limits)
+            let Ok(Parsed::Command {
+                command: Command::Publish(publish),
+                ..
+            }) = parse(frame, &limits)
             else {
                 panic!("not a publish");
             };
             written(|out| write_publish(out, publish.subject, b"1", &publish))
         };
         assert_eq!(echo(b"PUB a  0002  \r\nhi\r\n"), b"MSG a 1 0002\r\nhi\r\n");
-        assert_eq!(echo(b"HPUB a 02 002\r\nhi\r\n"), b"HMSG a 1 02 002\r\nhi\r\n");
+        assert_eq!(
+            echo(b"HPUB a 02 002\r\nhi\r\n"),
+            b"HMSG a 1 02 002\r\nhi\r\n"
+        );
         assert_eq!(echo(b"HPUB a r 0 2\r\nhi\r\n"), b"MSG a 1 r 2\r\nhi\r\n");
-    }
-
-    proptest! {
-        #[test]
-        fn decimals_read_as_the_standard_library_writes_them(number: u64) {
-            let text = number.to_string();
-            prop_assert_eq!(written(|out| write_decimal(out, number)), text.as_bytes());
-        }
-
-        #[test]
-        fn decimal_len_is_the_length(number: usize) {
-            prop_assert_eq!(decimal_len(number), number.to_string().len());
-        }
-    }
-
-    #[test]
-    fn decimal_bounds() {
-        assert_eq!(written(|out| write_decimal(out, 0)), b"0");
-        assert_eq!(written(|out| write_decimal(out, u64::MAX)), u64::MAX.to_string().as_bytes());
-        assert_eq!(decimal_len(0), 1);
     }
 }
