@@ -68,7 +68,7 @@ pub(super) type Step = Result<Option<Token>, LexError>;
 /// Call [`Lexer::next_token`] until it answers with [`Kind::End`] or an error.
 #[derive(Debug)]
 pub(super) struct Lexer<'a> {
-    input: &'a str,
+    pub(super) input: &'a str,
     /// `start <= at <= input.len()`, both on character boundaries.
     pub(super) at: usize,
     pub(super) start: usize,
