@@ -43,23 +43,27 @@ mod descriptor {
 
 #[cfg(loom)]
 mod flag {
-    use loom::sync::atomic::{AtomicBool, Ordering};
+    use loom::sync::Mutex;
 
-    pub(in super::super) struct Bell(AtomicBool);
+    /// Behind a lock, as the kernel keeps the counter of an eventfd: reads and writes of it are
+    /// whole and ordered.
+    pub(in super::super) struct Bell(Mutex<bool>);
 
     impl Bell {
         pub(in super::super) fn new() -> Self {
-            Self(AtomicBool::new(false))
+            Self(Mutex::new(false))
         }
 
         pub(in super::super) fn ring(&self) -> bool {
-            self.0.store(true, Ordering::Release);
-            true
+            self.0.lock().is_ok_and(|mut rung| {
+                *rung = true;
+                true
+            })
         }
 
         /// Reading the eventfd empties it.
         pub(in super::super) fn has_rung(&self) -> bool {
-            self.0.swap(false, Ordering::AcqRel)
+            self.0.lock().is_ok_and(|mut rung| std::mem::take(&mut *rung))
         }
     }
 }

@@ -62,10 +62,8 @@ impl Parking {
         self.state.0.store(state, Ordering::Relaxed);
     }
 
-    /// An exchange, not a store: a notification that raced with it is then over before the shard
-    /// parks again, and cannot be mistaken for one of the next sleep.
     pub(super) fn unpark(&self) {
-        self.state.0.swap(AWAKE, Ordering::Acquire);
+        self.state.0.store(AWAKE, Ordering::Relaxed);
     }
 
     pub(super) fn is_parked(&self) -> bool {
@@ -87,7 +85,7 @@ impl Parking {
             && self
                 .state
                 .0
-                .compare_exchange(state, NOTIFIED, Ordering::Release, Ordering::Relaxed)
+                .compare_exchange(state, NOTIFIED, Ordering::Relaxed, Ordering::Relaxed)
                 .is_ok()
             && self.bell.ring()
     }

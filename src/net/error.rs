@@ -136,7 +136,7 @@ impl RingError {
     }
 }
 
-#[allow(clippy::disallowed_methods, reason = "read once at start, and only after a failure")]
+#[expect(clippy::disallowed_methods, reason = "read once at start, and only after a failure")]
 fn proc_file(name: &str) -> String {
     // An unreadable file leaves the text without this detail.
     std::fs::read_to_string(format!("/proc/sys/kernel/{name}")).unwrap_or_default()
