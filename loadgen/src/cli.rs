@@ -20,7 +20,7 @@ use crate::workload::idle::Idle;
 use crate::workload::pubsub::PubSub;
 use crate::workload::request::Request;
 use crate::workload::subs::Subs;
-use crate::workload::{RunOptions, Target, Workload};
+use crate::workload::{calibrate, RunOptions, Target, Workload};
 
 /// Load for servers that speak the NATS protocol, with every message checked.
 #[derive(Parser)]
@@ -126,6 +126,8 @@ enum Command {
         #[arg(long, default_value_t = 128)]
         size: usize,
     },
+    /// What the generator itself spends on a message, in memory.
+    Calibrate,
     /// A table of workloads, pairwise against --cmd and --vs-cmd, as Markdown.
     Suite {
         /// Rows whose name or command contains this, or one of several parted by `|`.
@@ -249,6 +251,9 @@ pub fn run() -> Result<u8, Error> {
     if let Command::Suite { only, rows, list } = &cli.command {
         return run_suite(&cli, only, rows.as_deref(), *list, server_mask);
     }
+    if matches!(cli.command, Command::Calibrate) {
+        return calibrate();
+    }
     let workload = workload(&cli.command, cli.run.rate)?;
     let outcome = cli.measure(&workload, &cli.run, 1, server_mask)?;
     if !cli.output.json_on_stdout() {
@@ -258,6 +263,18 @@ pub fn run() -> Result<u8, Error> {
     cli.output
         .write_report(&[(workload.name().to_owned(), &outcome)])?;
     Ok(verdict(&[&outcome], &cli.output.assertions))
+}
+
+/// Prints the generator's own cost for a few sizes.
+fn calibrate() -> Result<u8, Error> {
+    for (size, messages) in [(16, 20_000_000), (128, 10_000_000), (1024, 2_000_000)] {
+        let cost = calibrate::run(size, messages)?;
+        println!(
+            "{size:5} B: stamp {:.1} ns, check {:.1} ns a message",
+            cost.stamp_ns, cost.check_ns
+        );
+    }
+    Ok(0)
 }
 
 /// Runs the rows of a suite and prints the table as it grows.
@@ -460,8 +477,8 @@ fn workload(command: &Command, rate: Option<f64>) -> Result<Workload, Error> {
             size,
             rate,
         }),
-        Command::Suite { .. } => {
-            return Err(Error::Usage("a suite cannot hold a suite".into()));
+        Command::Suite { .. } | Command::Calibrate => {
+            return Err(Error::Usage("this command is not a workload".into()));
         }
     })
 }

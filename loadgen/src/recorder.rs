@@ -42,6 +42,7 @@ struct Mark {
     sent: u64,
     received: u64,
     generator_cpu: u64,
+    generator_waited: u64,
     server_cpu: Option<u64>,
 }
 
@@ -147,6 +148,9 @@ impl Recorder {
             sent: self.end.sent - self.begin.sent,
             received,
             generator: usage(self.end.generator_cpu - self.begin.generator_cpu),
+            waited_percent: (self.end.generator_waited - self.begin.generator_waited) as f64
+                * 100.0
+                / wall_ns as f64,
             server: server_ns.map(|(end, begin)| usage(end.saturating_sub(begin))),
             latency: Latency::from_histogram(&self.histogram),
             rate_over_time: self
@@ -163,6 +167,7 @@ impl Recorder {
             sent,
             received,
             generator_cpu: clock::thread_cpu(),
+            generator_waited: clock::thread_waited(),
             server_cpu: self.server.and_then(|server| server.cpu_ns()),
         }
     }
@@ -198,6 +203,8 @@ pub struct Summary {
     pub received: u64,
     /// Our own use of the processor.
     pub generator: Usage,
+    /// Share of the span in which others kept us off our processor.
+    pub waited_percent: f64,
     /// The server's, if we may look.
     pub server: Option<Usage>,
     /// Latencies, if any were recorded.

@@ -29,6 +29,8 @@ pub struct RunResult {
     pub latency: Option<Latency>,
     /// Processor time of the generator.
     pub generator: Usage,
+    /// Percent of the span in which the generator was ready but other processes had its processor.
+    pub waited_percent: f64,
     /// Processor time of the server, if its process is known.
     pub server: Option<Usage>,
     /// Further figures of the workload, such as `sub_rate` or `bytes_per_connection`.
@@ -125,6 +127,7 @@ impl RunResult {
             bytes_rate: rate * size as f64,
             latency: summary.latency,
             generator: summary.generator,
+            waited_percent: summary.waited_percent,
             server: summary.server,
             extra: BTreeMap::new(),
             faults,
@@ -144,6 +147,7 @@ impl RunResult {
             "bytes_rate" => Some(self.bytes_rate),
             "cpu" => self.server.map(|usage| usage.ns_per_message / 1e9),
             "generator_cpu" => Some(self.generator.ns_per_message / 1e9),
+            "waited" => Some(self.waited_percent),
             "busy" => Some(self.generator.busy_percent),
             "mean" => latency(|l| l.mean),
             "p50" => latency(|l| l.p50 as f64),

@@ -51,6 +51,7 @@ fn figures(outcome: &Outcome) -> String {
     names.extend([
         "generator_cpu".to_owned(),
         "busy".to_owned(),
+        "waited".to_owned(),
         "faults".to_owned(),
     ]);
     for name in names {

@@ -48,6 +48,12 @@ fn print_run(label: &str, run: &RunResult) {
         "  generator  {:.1} ns/message, {:.1} % of a core{warning}",
         usage.ns_per_message, usage.busy_percent
     );
+    if run.waited_percent >= WAITED_PERCENT {
+        println!(
+            "  DISTURBED  other processes had the generator's core for {:.1} % of the time",
+            run.waited_percent
+        );
+    }
     if let Some(usage) = run.server {
         println!(
             "  server     {:.1} ns/message, {:.1} % of a core",
@@ -99,5 +105,7 @@ fn print_medians(outcome: &Outcome) {
     }
 }
 
+/// Share of the time waiting for its own core from which a run counts as disturbed.
+pub const WAITED_PERCENT: f64 = 1.0;
 /// Share of its core from which the generator may be the bottleneck.
 pub const BUSY_PERCENT: f64 = 95.0;

@@ -37,7 +37,7 @@ pub fn metric(name: &str, value: f64) -> String {
     match name {
         "cpu" | "generator_cpu" | "mean" | "max" => time(value),
         _ if name.starts_with("p9") || name == "p50" || name.ends_with("_seconds") => time(value),
-        "busy" => format!("{value:.1} %"),
+        "busy" | "waited" => format!("{value:.1} %"),
         _ if name.contains("bytes") => bytes(value),
         _ => count(value),
     }

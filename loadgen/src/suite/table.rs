@@ -3,13 +3,17 @@
 use super::RowOutcome;
 use crate::compare::pairs::SideOutcome;
 use crate::compare::ratio::Spread;
-use crate::output::{text::BUSY_PERCENT, units};
+use crate::output::{
+    text::{BUSY_PERCENT, WAITED_PERCENT},
+    units,
+};
 
 /// A table with a line for each figure of each row.
 ///
 /// Values are medians over the runs with the lowest and highest in parentheses. Processor time is
 /// the server's for each message received. A generator busy share of 95 % or more carries a mark:
-/// there the figure may be the generator's own limit.
+/// there the figure may be the generator's own limit. So does a median of 1 % or more of the time
+/// in which other processes had the generator's core: such figures are not worth much.
 pub fn markdown(rows: &[RowOutcome]) -> String {
     let Some(first) = rows.first() else {
         return String::new();
@@ -94,12 +98,17 @@ fn cpu_cell(row: &RowOutcome, side: &SideOutcome) -> String {
 
 fn busy_cell(side: &SideOutcome) -> String {
     side.spread("busy").map_or_else(dash, |spread| {
-        let mark = if spread.median >= BUSY_PERCENT {
-            " (full)"
+        let full = if spread.median >= BUSY_PERCENT {
+            ", full"
         } else {
             ""
         };
-        format!("{:.0} %{mark}", spread.median)
+        let waited = side.spread("waited").map_or(0.0, |waited| waited.median);
+        let disturbed = match waited >= WAITED_PERCENT {
+            true => format!(", disturbed {waited:.0} %"),
+            false => String::new(),
+        };
+        format!("{:.0} %{full}{disturbed}", spread.median)
     })
 }
 

@@ -10,6 +10,16 @@ pub fn thread_cpu() -> u64 {
     read(libc::CLOCK_THREAD_CPUTIME_ID)
 }
 
+/// Time the calling thread was ready to run but others had its processor, in nanoseconds.
+pub fn thread_waited() -> u64 {
+    // The second of three numbers is the time spent on a run queue.
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    text.split_ascii_whitespace()
+        .nth(1)
+        .and_then(|field| field.parse().ok())
+        .unwrap_or(0)
+}
+
 /// Asks for timers that fire on the nanosecond instead of in the default 50 us window.
 ///
 /// Without it a paced sender that sleeps is late by up to the whole window.

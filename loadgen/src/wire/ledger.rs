@@ -145,7 +145,7 @@ impl Ledger {
     }
 
     /// Enters one payload; returns its head if there is one and it can be trusted.
-    #[inline]
+    #[inline(always)]
     pub fn enter(&mut self, payload: &[u8]) -> Option<Head> {
         self.received += 1;
         let head = match self.layout {
@@ -163,7 +163,7 @@ impl Ledger {
                 if !payload::short_is_sound(payload, self.seed) {
                     return self.altered(head);
                 }
-                head
+                self.widen(head)
             }
             Layout::Bare => return None,
         };
@@ -217,6 +217,17 @@ impl Ledger {
             });
         }
         faults
+    }
+
+    /// Gives the 32-bit sequence of a short payload the upper bits nearest to what is expected.
+    fn widen(&self, head: Head) -> Head {
+        let index = usize::from(head.publisher.wrapping_sub(self.first_publisher));
+        let near = self.next.get(index).copied().unwrap_or(0);
+        let ahead = (head.sequence as u32).wrapping_sub(near as u32) as i32;
+        Head {
+            sequence: near.wrapping_add_signed(i64::from(ahead)),
+            ..head
+        }
     }
 
     #[cold]
@@ -451,6 +462,29 @@ mod tests {
         assert_eq!(roll.close(&[1000]).duplicated, 2);
         members[0].enter(&payload(0, 10));
         assert_eq!(members[0].close(&[1000]).reordered, 1);
+    }
+
+    #[test]
+    fn short_sequences_go_on_after_four_billion() {
+        let mut ledger = Ledger::new(8, 0, 1, Expect::Every, 1);
+        let first = u64::from(u32::MAX) - 1;
+        ledger.next[0] = first;
+        for sequence in first..first + 5 {
+            let mut payload = [0; 8];
+            payload::write_short(
+                &mut payload,
+                Head {
+                    publisher: 0,
+                    sequence,
+                    time: 0,
+                },
+                0,
+                1,
+            );
+            let head = ledger.enter(&payload);
+            assert_eq!(head.map(|head| head.sequence), Some(sequence));
+        }
+        assert!(ledger.close(&[first + 5]).is_clean());
     }
 
     #[test]

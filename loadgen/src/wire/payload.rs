@@ -84,7 +84,7 @@ pub fn write_full(payload: &mut [u8], head: Head, filler: u64, seed: u64) {
 /// Writes the head of a [`Layout::Short`] payload.
 pub fn write_short(payload: &mut [u8], head: Head, filler: u64, seed: u64) {
     let word = u64::from(head.publisher) | (head.sequence & 0xffff_ffff) << 16;
-    let sum = u64::from(seal(word, 0, filler, seed)) & 0xffff;
+    let sum = u64::from(seal(word, 0, filler, seed) >> 16);
     payload[..8].copy_from_slice(&(word | sum << 48).to_le_bytes());
 }
 
@@ -122,14 +122,21 @@ pub fn short_is_sound(payload: &[u8], seed: u64) -> bool {
     let word = word_at(payload, 0);
     let filler = filler_hash(&payload[SHORT_HEAD_BYTES..]);
     let sum = seal(word & SEQUENCE_MASK, 0, filler, seed);
-    sum & 0xffff == (word >> 48) as u32
+    sum >> 16 == (word >> 48) as u32
 }
 
-/// Hash of the filler; four lanes, since one lane waits for each of its multiplications.
+/// Hash of the filler; zero if there is none.
+#[inline]
 pub fn filler_hash(bytes: &[u8]) -> u64 {
     if bytes.is_empty() {
-        return 0;
+        0
+    } else {
+        hash_lanes(bytes)
     }
+}
+
+/// Four lanes, since one alone would wait for each of its multiplications.
+fn hash_lanes(bytes: &[u8]) -> u64 {
     let mut lanes = [K1, K2, K3, bytes.len() as u64];
     let mut blocks = bytes.chunks_exact(32);
     for block in &mut blocks {
@@ -169,7 +176,9 @@ fn pack(publisher: u16, sequence: u64) -> u64 {
 fn seal(word: u64, time: u32, filler: u64, seed: u64) -> u32 {
     let hash = step(seed, word) ^ u64::from(time);
     let hash = step(hash, filler);
-    (hash >> 32) as u32 ^ hash as u32
+    // A last change may have reached few bits so far: spread it over those that are sent.
+    let hash = (hash ^ hash >> 32).wrapping_mul(K2);
+    (hash >> 32) as u32
 }
 
 #[inline]

@@ -1,5 +1,6 @@
 //! The loads that can be put on a server, each in its own file, and what they have in common.
 
+pub mod calibrate;
 pub mod floor;
 pub mod idle;
 pub mod pubsub;

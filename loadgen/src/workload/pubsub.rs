@@ -9,7 +9,7 @@
 
 use serde::Serialize;
 
-use super::subscriber::Subscriber;
+use super::subscriber::{Inbox, Subscriber};
 use super::{run_seed, RunOptions, Target};
 use crate::connection::{Connection, ReadBuffer};
 use crate::error::Error;
@@ -134,9 +134,12 @@ impl<'a> Engine<'a> {
                 epoll.add(connection.descriptor(), spec.publishers + subscribers.len())?;
                 let first = if spec.distinct { channel } else { 0 };
                 let ledger = Ledger::new(spec.size, first as u16, publishers_each, expect, seed);
-                subscribers.push(Subscriber::new(
-                    connection, ledger, channel, &subject, spec.size,
-                ));
+                let inbox = Inbox::new(ledger, &subject, spec.size);
+                subscribers.push(Subscriber {
+                    connection,
+                    inbox,
+                    channel,
+                });
             }
         }
         let ring_bytes =
@@ -366,7 +369,7 @@ impl<'a> Engine<'a> {
             } else {
                 &sent[..]
             };
-            faults.merge(&subscriber.ledger.close(own));
+            faults.merge(&subscriber.inbox.ledger.close(own));
         }
         for (index, channel) in self.channels.iter().enumerate() {
             let own = if self.spec.distinct {
@@ -383,11 +386,18 @@ impl<'a> Engine<'a> {
                 }
             }
         }
-        let verified = self.subscribers.iter().map(|s| s.ledger.received).sum();
+        let verified = self
+            .subscribers
+            .iter()
+            .map(|s| s.inbox.ledger.received)
+            .sum();
         let mut result = RunResult::new("pubsub", self.spec.size, self.recorder.summary(), faults);
         result.verified = verified;
         if self.spec.queue {
-            let shares = self.subscribers.iter().map(|s| s.ledger.received as f64);
+            let shares = self
+                .subscribers
+                .iter()
+                .map(|s| s.inbox.ledger.received as f64);
             let mean = verified as f64 / self.subscribers.len() as f64;
             let (low, high) = shares.fold((f64::MAX, 0f64), |(l, h), s| (l.min(s), h.max(s)));
             result
