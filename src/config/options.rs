@@ -32,9 +32,9 @@ pub struct Options {
 
     /// The one user that may connect. `None`: no user name is asked for.
     pub user: Option<String>,
-    /// Password of [`Options::user`], plain or bcrypt (`$2a$...`).
+    /// Password of [`Options::user`], in clear: bcrypt hashes are refused until they can be checked.
     pub password: Option<String>,
-    /// Token that a client must show, plain or bcrypt. Never together with a user.
+    /// Token that a client must show, in clear. Given with a user, the token counts.
     pub token: Option<String>,
     /// Name of the user that a client becomes which shows no credentials.
     pub no_auth_user: Option<String>,
@@ -185,7 +185,8 @@ impl Default for Options {
     }
 }
 
-fn is_bcrypt(secret: &str) -> bool {
+/// Whether a secret is a hash as `mkpasswd` of the NATS tools makes them.
+pub(super) fn is_bcrypt(secret: &str) -> bool {
     ["$2a$", "$2b$", "$2x$", "$2y$"].iter().any(|prefix| secret.starts_with(prefix))
 }
 

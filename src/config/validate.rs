@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use super::options::{is_bcrypt, PORT_ANY};
 use super::Options;
-use crate::config::PORT_ANY;
 
 /// Why a set of options cannot be served. Texts are nats-server's where it has one.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -33,6 +33,9 @@ pub enum OptionsError {
     /// `no_auth_user` names nobody.
     #[error("no_auth_user: \"{0}\" present, but users/nkeys are not defined")]
     NoAuthUserWithoutUsers(String),
+    /// A hash would be taken for the secret itself, and nobody would get in.
+    #[error("bcrypt hashes are not supported yet: give the password or token in clear")]
+    Bcrypt,
     /// Not a TCP port.
     #[error("invalid port {0}")]
     Port(i32),
@@ -61,6 +64,9 @@ impl Options {
         }
         if let Some(name) = &self.no_auth_user {
             return Err(OptionsError::NoAuthUserWithoutUsers(name.clone()));
+        }
+        if [&self.password, &self.token].into_iter().flatten().any(|secret| is_bcrypt(secret)) {
+            return Err(OptionsError::Bcrypt);
         }
         if self.port != PORT_ANY && u16::try_from(self.port).map_or(true, |port| port == 0) {
             return Err(OptionsError::Port(self.port));
@@ -139,6 +145,13 @@ mod tests {
                 "lame duck grace period (1m30s) should be strictly lower than lame duck duration (30s)"
             ))
         );
+    }
+
+    #[test]
+    fn a_bcrypt_hash_is_refused_and_not_taken_for_a_password() {
+        let hash = Some(String::from("$2a$11$abc"));
+        let options = Options { user: Some("u".into()), password: hash, ..Options::default() };
+        assert_eq!(options.validate(), Err(OptionsError::Bcrypt));
     }
 
     #[test]

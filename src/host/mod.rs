@@ -2,7 +2,7 @@
 //!
 //! Readers here are thin: they fetch a text or a number from the kernel and hand it to a pure
 //! function that has the tests. Nothing is cached and nothing is changed, except by
-//! [`raise_file_limit`] and [`send_signal`], which do what they say.
+//! [`raise_file_limit`], [`send_signal`] and [`write_pid_file`], which do what they say.
 //!
 //! `unsafe` stands in `system_calls.rs` only, one C library call a block.
 
@@ -10,10 +10,12 @@ mod cgroup;
 mod clock;
 mod cores;
 mod error_text;
+mod pid_file;
 mod system_calls;
 
 pub use cgroup::cpu_quota;
 pub use clock::{local_utc_offset_s, monotonic_ns, wall_clock_since_epoch};
 pub use cores::{available_cpus, default_shards};
 pub use error_text::go_error_text;
+pub use pid_file::write_pid_file;
 pub use system_calls::{raise_file_limit, send_signal, FileLimit};
