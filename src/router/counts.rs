@@ -3,7 +3,7 @@
 /// Bounds that a router keeps.
 #[derive(Clone, Debug)]
 pub struct RouterLimits {
-    /// Most plans that are cached; rounded up to a power of two.
+    /// Most plans that are cached.
     pub plans_max: usize,
     /// Most bytes that cached plans may hold. A plan above a sixteenth of this
     /// is not cached.

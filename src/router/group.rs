@@ -160,7 +160,7 @@ impl Groups {
     }
 
     pub(super) fn new(own: ShardId) -> Self {
-        Self { slab: Slab::new(), table: IndexTable::default(), generation: 0, own, heap_bytes: 0 }
+        Self { slab: Slab::new(), table: IndexTable::new(), generation: 0, own, heap_bytes: 0 }
     }
 
     pub(super) fn find(&self, hash: u64, pattern_index: u32, queue: &[u8]) -> Option<u32> {

@@ -59,7 +59,7 @@ impl Patterns {
     pub(super) fn new() -> Self {
         Self {
             slab: Slab::new(),
-            exact: IndexTable::default(),
+            exact: IndexTable::new(),
             trie: Trie::new(),
             heap_bytes: 0,
             remote_count: 0,

@@ -79,7 +79,7 @@ impl Trie {
     pub(super) fn new() -> Self {
         Self {
             nodes: Slab::new(),
-            edges: IndexTable::default(),
+            edges: IndexTable::new(),
             roots: HashMap::with_hasher(FixedState::with_seed(0)),
             heap_bytes: 0,
         }
