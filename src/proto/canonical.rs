@@ -286,6 +286,7 @@ const SUBJECT_SCAN_LEN_MAX: usize = 256;
 const _: () = assert!(BLOCK_LEN + SIZE_LEN_MAX < 64);
 
 #[cfg(test)]
+#[expect(clippy::indexing_slicing, reason = "a panic fails the test")]
 mod tests {
     use super::*;
 

@@ -70,6 +70,7 @@ pub(super) fn decimal_len(number: usize) -> usize {
 pub(super) const DECIMAL_LEN_MAX: usize = 20;
 
 #[cfg(test)]
+#[expect(clippy::indexing_slicing, reason = "a panic fails the test")]
 mod tests {
     use super::*;
     use proptest::prelude::*;

@@ -19,6 +19,8 @@ mod command;
 mod connect;
 mod decimal;
 mod error;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod headers;
 mod info;
 mod parser;

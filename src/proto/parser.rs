@@ -404,7 +404,11 @@ fn split_payload(bytes: &[u8], size: usize) -> Result<Option<&[u8]>, ProtoError>
 }
 
 #[cfg(test)]
-#[expect(clippy::arithmetic_side_effects, reason = "an overflow fails the test")]
+#[expect(
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    reason = "a panic or an overflow fails the test"
+)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
