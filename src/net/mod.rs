@@ -36,6 +36,7 @@ mod mapping;
 mod ring;
 #[cfg(test)]
 mod ring_tests;
+mod setup;
 pub mod socket;
 mod timer;
 mod user_data;
@@ -46,6 +47,7 @@ pub use buffers::BufferId;
 pub use completion::{Completion, End};
 pub use error::{RingError, RingStep};
 pub use flight::{Flight, Segment};
-pub use ring::{Ring, RingConfig};
+pub use ring::Ring;
+pub use setup::RingConfig;
 pub use user_data::TOKEN_MAX;
 pub use watch::RingWatch;

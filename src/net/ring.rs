@@ -6,40 +6,17 @@ use std::marker::PhantomData;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{fence, Ordering};
 
-use io_uring::{cqueue, opcode, squeue, types, EnterFlags, IoUring, Probe};
+use io_uring::{cqueue, opcode, squeue, types, EnterFlags, IoUring};
 
 use super::buffers::{BufferId, Buffers, GROUP};
 use super::completion::{Completion, End};
 use super::error::{RingError, RingStep};
 use super::flight::Flight;
 use super::held::{Held, HeldSlots};
+use super::setup::RingConfig;
 use super::timer::{Timer, TimerEntry};
 use super::user_data::{pack, unpack, Kind};
 use super::watch::RingWatch;
-
-/// Sizes of a ring.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RingConfig {
-    /// Operations that one system call submits; a power of two, 8 to 32768.
-    pub entries: u32,
-    /// Completions that wait without the kernel allocating; a power of two, at least `entries`.
-    pub completions: u32,
-    /// Size of a receive buffer, and so the most one receive brings; 64 B to 16 MiB.
-    pub receive_buffer_bytes: u32,
-    /// Number of receive buffers; a power of two, 1 to 32768.
-    pub receive_buffers: u16,
-}
-
-impl Default for RingConfig {
-    fn default() -> Self {
-        Self {
-            entries: 1024,
-            completions: 4096,
-            receive_buffer_bytes: 64 * 1024,
-            receive_buffers: 64,
-        }
-    }
-}
 
 /// One io_uring for a shard's sockets, used by the thread that made it.
 pub struct Ring {
@@ -70,17 +47,8 @@ impl Ring {
     /// # Errors
     /// What the kernel lacks or forbids, and how to allow it.
     pub fn new(config: &RingConfig) -> Result<Self, RingError> {
-        config.check()?;
         let failed = |step| move |error: io::Error| RingError::from_io(step, &error);
-        let uring = IoUring::builder()
-            .setup_cqsize(config.completions)
-            .setup_single_issuer()
-            .setup_defer_taskrun()
-            .setup_taskrun_flag()
-            .setup_submit_all()
-            .build(config.entries)
-            .map_err(failed(RingStep::Setup))?;
-        probe(&uring)?;
+        let uring = config.build()?;
         let buffers = Buffers::new(&uring, config.receive_buffers, config.receive_buffer_bytes)?;
         let event_fd = event_fd().map_err(failed(RingStep::EventFd))?;
         uring
@@ -215,8 +183,9 @@ impl Ring {
         self.buffers.publish();
     }
 
-    /// Prepares for sleep on the eventfd: has the kernel signal it from now on, and looks for work
-    /// once more. `false`: there is some, do not sleep. Before the first
+    /// Prepares for sleep on the eventfd: has the kernel signal it from now on, submits what is
+    /// queued, the deadline included, and looks for work once more. `false`: there is some, do not
+    /// sleep. Before the first
     /// [`end_park`](Self::end_park) the eventfd is always signalled.
     ///
     /// # Errors
@@ -227,10 +196,11 @@ impl Ring {
         // Between our consent to be signalled and our look at the flags. The kernel goes the
         // other way: it sets the flag, then looks whether to signal.
         fence(Ordering::SeqCst);
-        if !cfg!(target_arch = "x86_64") {
-            // Only x86 orders the kernel's two steps without a barrier of their own; elsewhere
-            // the kernel itself has to look.
-            self.fill();
+        self.publish_buffers();
+        self.fill();
+        // Only x86 orders the kernel's two steps without a barrier of their own; elsewhere the
+        // kernel itself has to look.
+        if self.queued > 0 || !cfg!(target_arch = "x86_64") {
             self.call(0)?;
         }
         let idle = !self.has_work();
@@ -259,6 +229,14 @@ impl Ring {
     /// read needs it.
     pub fn event_fd(&self) -> RawFd {
         self.event_fd.as_raw_fd()
+    }
+
+    /// The eventfd once more, for an executor that wants a descriptor of its own.
+    ///
+    /// # Errors
+    /// That of duplicating it.
+    pub fn try_clone_event_fd(&self) -> io::Result<OwnedFd> {
+        self.event_fd.try_clone()
     }
 
     /// The view for the watchdog thread; it may outlive the ring.
@@ -464,61 +442,6 @@ impl Drop for Ring {
     }
 }
 
-impl RingConfig {
-    fn check(&self) -> Result<(), RingError> {
-        let rule = |holds: bool, field, expected, value| {
-            holds.then_some(()).ok_or(RingError::Config { field, expected, value })
-        };
-        let Self { entries, completions, receive_buffer_bytes, receive_buffers } = *self;
-        rule(
-            entries.is_power_of_two() && (8..=32768).contains(&entries),
-            "entries",
-            "a power of two from 8 to 32768",
-            entries,
-        )?;
-        rule(
-            completions.is_power_of_two() && (entries..=65536).contains(&completions),
-            "completions",
-            "a power of two from entries to 65536",
-            completions,
-        )?;
-        rule(
-            (64..=16 << 20).contains(&receive_buffer_bytes),
-            "receive_buffer_bytes",
-            "from 64 bytes to 16 MiB",
-            receive_buffer_bytes,
-        )?;
-        rule(
-            receive_buffers.is_power_of_two() && receive_buffers <= 32768,
-            "receive_buffers",
-            "a power of two from 1 to 32768",
-            receive_buffers.into(),
-        )
-    }
-}
-
-/// Asks the kernel for each operation that is used. Multishot accept and receive and rings of
-/// buffers are older than the setup flags, which have succeeded by now.
-fn probe(uring: &IoUring) -> Result<(), RingError> {
-    let mut probe = Probe::new();
-    let probed = uring.submitter().register_probe(&mut probe);
-    probed.map_err(|error| RingError::from_io(RingStep::Probe, &error))?;
-    let needed = [
-        (opcode::AcceptMulti::CODE, "the operation accept"),
-        (opcode::RecvMulti::CODE, "the operation recv"),
-        (opcode::Send::CODE, "the operation send"),
-        (opcode::SendMsg::CODE, "the operation sendmsg"),
-        (opcode::Read::CODE, "the operation read"),
-        (opcode::Timeout::CODE, "the operation timeout"),
-        (opcode::TimeoutRemove::CODE, "the operation timeout_remove"),
-        (opcode::AsyncCancel::CODE, "the operation async_cancel"),
-    ];
-    match needed.iter().find(|(code, _)| !probe.is_supported(*code)) {
-        Some((_, name)) => Err(RingError::missing(name)),
-        None => Ok(()),
-    }
-}
-
 fn event_fd() -> io::Result<OwnedFd> {
     // SAFETY: the call takes two integers.
     let descriptor = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC) };
@@ -532,4 +455,53 @@ fn event_fd() -> io::Result<OwnedFd> {
 /// The slot of a held flight or buffer: its index was a `usize` when it was packed.
 fn slot(packed: u64) -> usize {
     usize::try_from(packed).unwrap_or(usize::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+
+    // Goal: a container's filter is named as the cause. Method: a process of its own forbids
+    // itself the call, as the default seccomp profile of container runtimes does.
+    #[test]
+    fn seccomp_filter_is_named_as_the_cause() {
+        if std::env::var_os("MIDGE_WITHOUT_IO_URING").is_some() {
+            forbid_io_uring();
+            let error = Ring::new(&RingConfig::default()).err().unwrap();
+            assert_eq!(error, RingError::Forbidden { errno: "EPERM" });
+            return;
+        }
+        let status = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "net::ring::tests::seccomp_filter_is_named_as_the_cause"])
+            .env("MIDGE_WITHOUT_IO_URING", "1")
+            .status();
+        assert!(status.unwrap().success());
+    }
+
+    /// Installs a filter: EPERM for `io_uring_setup`, everything else allowed.
+    fn forbid_io_uring() {
+        let instruction = |code, jt, jf, k| libc::sock_filter { code, jt, jf, k };
+        let setup = u32::try_from(libc::SYS_io_uring_setup).unwrap();
+        let refuse = libc::SECCOMP_RET_ERRNO | libc::EPERM.cast_unsigned();
+        let load = u16::try_from(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS).unwrap();
+        let equal = u16::try_from(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K).unwrap();
+        let answer = u16::try_from(libc::BPF_RET | libc::BPF_K).unwrap();
+        let mut filter = [
+            // The number of the call is the first word.
+            instruction(load, 0, 0, 0),
+            instruction(equal, 0, 1, setup),
+            instruction(answer, 0, 0, refuse),
+            instruction(answer, 0, 0, libc::SECCOMP_RET_ALLOW),
+        ];
+        let program = libc::sock_fprog { len: 4, filter: filter.as_mut_ptr() };
+        // SAFETY: the call takes integers and changes only what this process may gain.
+        let harmless = unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) };
+        assert_eq!(harmless, 0);
+        let mode = libc::SECCOMP_MODE_FILTER;
+        // SAFETY: the program and its four instructions live until the call has copied them.
+        let installed = unsafe { libc::prctl(libc::PR_SET_SECCOMP, mode, &raw const program) };
+        assert_eq!(installed, 0);
+    }
 }

@@ -172,3 +172,68 @@ fn check(result: i32) -> io::Result<()> {
 fn family(family: i32) -> libc::sa_family_t {
     libc::sa_family_t::try_from(family).unwrap_or(0)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+    use std::net::TcpListener;
+    use std::os::fd::AsFd;
+
+    use super::*;
+
+    fn listening(address: &str) -> (TcpListener, SocketAddr) {
+        let socket = listen(address.parse().unwrap(), 16).unwrap();
+        let address = local_addr(socket.as_fd()).unwrap();
+        (TcpListener::from(socket), address)
+    }
+
+    // Goal: `[::]` takes both families, and an IPv4 peer shows as one.
+    #[test]
+    fn wildcard_of_ipv6_takes_ipv4_connections_too() {
+        let (listener, address) = listening("[::]:0");
+        for host in ["127.0.0.1", "[::1]"] {
+            let client = TcpStream::connect(format!("{host}:{}", address.port())).unwrap();
+            let (accepted, _) = listener.accept().unwrap();
+            let peer = peer_addr(accepted.as_fd()).unwrap();
+            assert_eq!(peer, client.local_addr().unwrap());
+            assert_eq!(peer.is_ipv4(), host == "127.0.0.1");
+            set_nodelay(accepted.as_fd()).unwrap();
+            assert!(accepted.nodelay().unwrap());
+        }
+    }
+
+    // Goal: a second broker on the port fails, and a restart over lingering connections does not.
+    #[test]
+    fn port_is_taken_while_somebody_listens_and_free_right_after() {
+        let (listener, address) = listening("127.0.0.1:0");
+        let error = listen(address, 16).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
+        let client = TcpStream::connect(address).unwrap();
+        let (accepted, _) = listener.accept().unwrap();
+        drop((accepted, listener));
+        listen(address, 16).unwrap();
+        drop(client);
+    }
+
+    #[test]
+    fn shutdown_is_seen_by_the_peer() {
+        let (listener, address) = listening("127.0.0.1:0");
+        let mut client = TcpStream::connect(address).unwrap();
+        let (accepted, _) = listener.accept().unwrap();
+        shutdown(accepted.as_fd()).unwrap();
+        assert_eq!(client.read(&mut [0]).unwrap(), 0);
+        drop(client);
+    }
+
+    // Goal: a blocked signal arrives through the descriptor. Method: raise it for this thread.
+    #[test]
+    fn signal_is_read_from_its_descriptor() {
+        let descriptor = signal_fd(&[libc::SIGUSR1, libc::SIGUSR2]).unwrap();
+        // SAFETY: raising a signal that is blocked in this thread, to which it goes.
+        assert_eq!(unsafe { libc::raise(libc::SIGUSR2) }, 0);
+        let mut record = [0; SIGNAL_BYTES as usize];
+        std::fs::File::from(descriptor).read_exact(&mut record).unwrap();
+        assert_eq!(decode_signal(&record), Some(libc::SIGUSR2));
+        assert_eq!(decode_signal(&record[..8]), None);
+    }
+}
