@@ -12,7 +12,7 @@ use crate::error::Error;
 use crate::output::{report, text};
 use crate::progress::Progress;
 use crate::recorder::Span;
-use crate::suite::{self, RowOutcome};
+use crate::suite::{self, FloorPair, RowOutcome};
 use crate::sys::affinity::{parse_list, CpuMask};
 use crate::sys::{clock, process};
 use crate::workload::floor::Floor;
@@ -125,6 +125,9 @@ enum Command {
         /// Message bytes.
         #[arg(long, default_value_t = 128)]
         size: usize,
+        /// The relay never sleeps, as a server that waits awake.
+        #[arg(long)]
+        awake: bool,
     },
     /// What the generator itself spends on a message, in memory.
     Calibrate,
@@ -303,14 +306,7 @@ fn run_suite(
             seconds: cli.run.seconds.or(own.run.seconds),
             ..own.run
         };
-        let floor = floor_beside(&workload)
-            .map(|floor| {
-                let progress = Progress::new("floor", !cli.output.no_progress);
-                let result = floor.run(&nowhere(), &run.options(server_mask), progress.clone());
-                progress.finish();
-                result
-            })
-            .transpose()?;
+        let floor = floor_beside(&workload, &run.options(server_mask), &cli.output)?;
         let pairs = own.servers.pairs.unwrap_or(1);
         let outcome = cli.measure(&workload, &run, pairs, server_mask)?;
         let row = RowOutcome {
@@ -340,22 +336,33 @@ fn run_suite(
     Ok(verdict(&outcomes, &cli.output.assertions))
 }
 
-/// The floor to print beside a row that measures latency.
-fn floor_beside(workload: &Workload) -> Option<Workload> {
-    let floor = |request, size: usize, rate| {
-        Some(Workload::Floor(Floor {
+/// Measures the floor to print beside a row that measures latency.
+fn floor_beside(
+    workload: &Workload,
+    options: &RunOptions,
+    output: &OutputArgs,
+) -> Result<Option<FloorPair>, Error> {
+    let (request, size, rate) = match workload {
+        Workload::PubSub(spec) if spec.rate.is_some() => (false, spec.size, spec.rate),
+        Workload::Request(spec) if spec.requesters == 1 => (true, spec.size, spec.rate),
+        _ => return Ok(None),
+    };
+    let measure = |awake| {
+        let spec = Floor {
             request,
             size: size.max(16),
             rate,
-        }))
+            awake,
+        };
+        let progress = Progress::new("floor", !output.no_progress);
+        let result = Workload::Floor(spec).run(&nowhere(), options, progress.clone());
+        progress.finish();
+        result
     };
-    match workload {
-        Workload::PubSub(spec) => spec
-            .rate
-            .and_then(|rate| floor(false, spec.size, Some(rate))),
-        Workload::Request(spec) if spec.requesters == 1 => floor(true, spec.size, spec.rate),
-        _ => None,
-    }
+    Ok(Some(FloorPair {
+        asleep: measure(false)?,
+        awake: measure(true)?,
+    }))
 }
 
 /// The target of workloads that need no server.
@@ -472,10 +479,15 @@ fn workload(command: &Command, rate: Option<f64>) -> Result<Workload, Error> {
             subscriptions,
             hold_seconds: hold,
         }),
-        Command::Floor { request, size } => Workload::Floor(Floor {
+        Command::Floor {
+            request,
+            size,
+            awake,
+        } => Workload::Floor(Floor {
             request,
             size,
             rate,
+            awake,
         }),
         Command::Suite { .. } | Command::Calibrate => {
             return Err(Error::Usage("this command is not a workload".into()));

@@ -13,6 +13,8 @@ use crate::wire::ledger::Faults;
 pub struct RunResult {
     /// Which workload.
     pub workload: String,
+    /// An open loop: messages follow a schedule, and the generator may wait awake for it.
+    pub paced: bool,
     /// Length of the measured span.
     pub seconds: f64,
     /// Messages (or requests) sent in the span.
@@ -119,6 +121,7 @@ impl RunResult {
         let rate = summary.received as f64 / summary.seconds;
         Self {
             workload: workload.to_owned(),
+            paced: false,
             seconds: summary.seconds,
             sent: summary.sent,
             received: summary.received,
@@ -134,6 +137,11 @@ impl RunResult {
             verified: 0,
             rate_over_time: summary.rate_over_time,
         }
+    }
+
+    /// True if the generator, rather than the server, may have been the limit.
+    pub fn generator_is_full(&self) -> bool {
+        !self.paced && self.generator.busy_percent >= BUSY_PERCENT
     }
 
     /// A figure by name: `rate`, `p99.9`, `cpu`, or one of [`RunResult::extra`].
@@ -173,3 +181,6 @@ impl RunResult {
             .collect()
     }
 }
+
+/// Share of its core from which a closed loop's generator may be the limit.
+const BUSY_PERCENT: f64 = 95.0;

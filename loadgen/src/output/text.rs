@@ -39,10 +39,9 @@ fn print_run(label: &str, run: &RunResult) {
         );
     }
     let usage = run.generator;
-    let warning = if usage.busy_percent >= BUSY_PERCENT {
-        "  <- its core is full"
-    } else {
-        ""
+    let warning = match run.generator_is_full() {
+        true => "  <- its core is full",
+        false => "",
     };
     println!(
         "  generator  {:.1} ns/message, {:.1} % of a core{warning}",
@@ -107,5 +106,3 @@ fn print_medians(outcome: &Outcome) {
 
 /// Share of the time waiting for its own core from which a run counts as disturbed.
 pub const WAITED_PERCENT: f64 = 1.0;
-/// Share of its core from which the generator may be the bottleneck.
-pub const BUSY_PERCENT: f64 = 95.0;

@@ -20,5 +20,14 @@ pub struct RowOutcome {
     /// Its runs.
     pub outcome: Outcome,
     /// The machine's own latency at the same rate, for rows that measure latency.
-    pub floor: Option<RunResult>,
+    pub floor: Option<FloorPair>,
+}
+
+/// The floor under one row.
+#[derive(Serialize)]
+pub struct FloorPair {
+    /// Over a relay that sleeps when there is nothing to do.
+    pub asleep: RunResult,
+    /// Over a relay that never sleeps.
+    pub awake: RunResult,
 }

@@ -3,17 +3,16 @@
 use super::RowOutcome;
 use crate::compare::pairs::SideOutcome;
 use crate::compare::ratio::Spread;
-use crate::output::{
-    text::{BUSY_PERCENT, WAITED_PERCENT},
-    units,
-};
+use crate::output::{text::WAITED_PERCENT, units};
+use crate::result::RunResult;
 
 /// A table with a line for each figure of each row.
 ///
 /// Values are medians over the runs with the lowest and highest in parentheses. Processor time is
-/// the server's for each message received. A generator busy share of 95 % or more carries a mark:
-/// there the figure may be the generator's own limit. So does a median of 1 % or more of the time
-/// in which other processes had the generator's core: such figures are not worth much.
+/// the server's for each message received. A generator that was 95 % busy or more in a closed loop
+/// is marked as full: there the figure may be its own limit. One that had to wait for its core for
+/// 1 % of the time or more (median over the runs) is marked as disturbed: such figures are not
+/// worth much.
 pub fn markdown(rows: &[RowOutcome]) -> String {
     let Some(first) = rows.first() else {
         return String::new();
@@ -30,7 +29,7 @@ pub fn markdown(rows: &[RowOutcome]) -> String {
     if let [a, b] = labels[..] {
         head.push(format!("{a}/{b} (pairs: lowest..highest)"));
     }
-    head.push("floor".to_owned());
+    head.push("floor (relay asleep / awake)".to_owned());
     head.extend(labels.iter().map(|label| format!("CPU/msg {label}")));
     head.extend(
         labels
@@ -67,8 +66,12 @@ fn row_lines(row: &RowOutcome) -> Vec<String> {
                 )
             }));
         }
-        let floor = row.floor.as_ref().and_then(|floor| floor.metric(figure));
-        cells.push(floor.map_or_else(dash, |value| units::metric(figure, value)));
+        let floor = row.floor.as_ref().and_then(|floor| {
+            let both = floor.asleep.metric(figure).zip(floor.awake.metric(figure));
+            let show = |value| units::metric(figure, value);
+            both.map(|(asleep, awake)| format!("{} / {}", show(asleep), show(awake)))
+        });
+        cells.push(floor.unwrap_or_else(dash));
         if index == 0 {
             cells.extend(sides.iter().map(|side| cpu_cell(row, side)));
             cells.extend(sides.iter().map(busy_cell));
@@ -98,10 +101,9 @@ fn cpu_cell(row: &RowOutcome, side: &SideOutcome) -> String {
 
 fn busy_cell(side: &SideOutcome) -> String {
     side.spread("busy").map_or_else(dash, |spread| {
-        let full = if spread.median >= BUSY_PERCENT {
-            ", full"
-        } else {
-            ""
+        let full = match side.runs.iter().any(RunResult::generator_is_full) {
+            true => ", full",
+            false => "",
         };
         let waited = side.spread("waited").map_or(0.0, |waited| waited.median);
         let disturbed = match waited >= WAITED_PERCENT {

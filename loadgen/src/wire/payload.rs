@@ -137,22 +137,28 @@ pub fn filler_hash(bytes: &[u8]) -> u64 {
 
 /// Four lanes, since one alone would wait for each of its multiplications.
 fn hash_lanes(bytes: &[u8]) -> u64 {
-    let mut lanes = [K1, K2, K3, bytes.len() as u64];
-    let mut blocks = bytes.chunks_exact(32);
-    for block in &mut blocks {
-        for (lane, state) in lanes.iter_mut().enumerate() {
-            *state = step(*state, word_at(block, lane * 8));
-        }
+    let (words, rest) = bytes.as_chunks::<8>();
+    let (blocks, words) = words.as_chunks::<4>();
+    let [mut a, mut b, mut c, mut d] = [K1, K2, K3, bytes.len() as u64];
+    for [first, second, third, fourth] in blocks {
+        a = step(a, u64::from_le_bytes(*first));
+        b = step(b, u64::from_le_bytes(*second));
+        c = step(c, u64::from_le_bytes(*third));
+        d = step(d, u64::from_le_bytes(*fourth));
     }
-    let mut words = blocks.remainder().chunks_exact(8);
-    for (state, word) in lanes.iter_mut().zip(&mut words) {
-        *state = step(*state, word_at(word, 0));
+    for word in words {
+        a = step(a, u64::from_le_bytes(*word));
     }
-    let mut last = [0u8; 8];
-    last[..words.remainder().len()].copy_from_slice(words.remainder());
-    lanes
-        .iter()
-        .fold(u64::from_le_bytes(last), |hash, &lane| step(hash, lane))
+    if !rest.is_empty() {
+        let mut last = [0u8; 8];
+        last[..rest.len()].copy_from_slice(rest);
+        b = step(b, u64::from_le_bytes(last));
+    }
+    // The lanes enter turned by different amounts, so that exchanging two changes the hash.
+    step(
+        step(a, b.rotate_left(17)),
+        step(c, d.rotate_left(31)).rotate_left(7),
+    )
 }
 
 /// Fills `bytes` with noise that depends on `key` alone.

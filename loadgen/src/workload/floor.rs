@@ -2,8 +2,10 @@
 //!
 //! The relay is a thread with an epoll that copies bytes from each of two sockets to the other:
 //! no protocol, no subjects. What it shows is the least any server could, on this machine, with
-//! this generator: the kernel's sockets, the wake-ups, and the generator's own pacing. One way, a
-//! message crosses the relay once; as a request it crosses twice and is echoed in between.
+//! this generator: the kernel's sockets, the wake-ups, and the generator's own pacing. A server that
+//! stays awake for a while before it sleeps can beat a relay that sleeps at once, so there is a
+//! relay that never sleeps too. One way, a message crosses the relay once; as a request it crosses
+//! twice and is echoed in between.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -32,6 +34,8 @@ pub struct Floor {
     pub size: usize,
     /// Messages a second; none means one in flight.
     pub rate: Option<f64>,
+    /// The relay looks for bytes without ever sleeping.
+    pub awake: bool,
 }
 
 /// Runs the workload once.
@@ -57,8 +61,8 @@ pub fn run(spec: &Floor, options: &RunOptions, progress: Progress) -> Result<Run
             .and_then(|()| socket.set_nonblocking(true))
             .map_err(io)?;
     }
-    let mask = options.server_mask;
-    let relay = std::thread::spawn(move || relay(inside, mask));
+    let (mask, timeout_ns) = (options.server_mask, if spec.awake { 0 } else { IDLE_NS });
+    let relay = std::thread::spawn(move || relay(inside, mask, timeout_ns));
     let mut prober = Prober::new(spec, near, far, options, progress)?;
     let outcome = prober.drive(options);
     let result = prober.result();
@@ -73,7 +77,7 @@ fn join(relay: JoinHandle<Result<(), Error>>) -> Result<(), Error> {
 }
 
 /// Copies bytes both ways until one side closes.
-fn relay(mut sockets: [TcpStream; 2], mask: CpuMask) -> Result<(), Error> {
+fn relay(mut sockets: [TcpStream; 2], mask: CpuMask, timeout_ns: u64) -> Result<(), Error> {
     mask.apply().map_err(|source| Error::Os {
         call: "sched_setaffinity",
         source,
@@ -99,7 +103,7 @@ fn relay(mut sockets: [TcpStream; 2], mask: CpuMask) -> Result<(), Error> {
                 }
             }
         }
-        for ready in epoll.wait(IDLE_NS)? {
+        for ready in epoll.wait(timeout_ns)? {
             readable[ready.token] |= ready.readable;
         }
     }
@@ -305,6 +309,7 @@ impl<'a> Prober<'a> {
     fn result(mut self) -> RunResult {
         let faults = self.ledger.close(&[self.sequence]);
         let mut result = RunResult::new("floor", self.spec.size, self.recorder.summary(), faults);
+        result.paced = self.spec.rate.is_some();
         result.verified = self.ledger.received;
         result
     }

@@ -142,8 +142,8 @@ impl<'a> Engine<'a> {
                 });
             }
         }
-        let ring_bytes =
-            (options.window_bytes / 2 / spec.publishers).clamp(RING_BYTES_MIN, RING_BYTES_MAX);
+        let window_bytes = (options.window_bytes / channel_count).max(WINDOW_BYTES_MIN);
+        let ring_bytes = (window_bytes / 2 / publishers_each).clamp(RING_BYTES_MIN, RING_BYTES_MAX);
         let mut publishers = Vec::new();
         for index in 0..spec.publishers {
             let channel = if spec.distinct { index } else { 0 };
@@ -158,7 +158,6 @@ impl<'a> Engine<'a> {
         }
         let fanout = if spec.queue { 1 } else { spec.subscribers };
         let frame_bytes = publishers[0].ring.frame_bytes();
-        let window_bytes = (options.window_bytes / channel_count).max(2 * RING_BYTES_MIN);
         let window = (window_bytes / frame_bytes).max(2) * fanout.div_ceil(FANOUT_SHARE);
         let channels = (0..channel_count).map(|channel| Channel {
             fanout: fanout as u64,
@@ -408,6 +407,7 @@ impl<'a> Engine<'a> {
                 .insert("member_high_share".into(), high / mean.max(1.0));
         }
         if self.spec.rate.is_some() {
+            result.paced = true;
             let late = |quantile| self.late.value_at_quantile(quantile) as f64 / 1e9;
             result
                 .extra
@@ -453,6 +453,9 @@ impl Publisher {
 
 /// Publisher numbers have 16 bits.
 const MAX_PUBLISHERS: usize = 65_535;
+/// Smallest window of a channel: below it, a hundred of them leave the server idle at times and
+/// cost us twice the system calls.
+const WINDOW_BYTES_MIN: usize = 80 * 1024;
 /// Bounds of a publisher's ring, which is also the size of its writes.
 const RING_BYTES_MIN: usize = 8 * 1024;
 const RING_BYTES_MAX: usize = 128 * 1024;

@@ -530,6 +530,7 @@ impl<'a> Engine<'a> {
         let mut result = RunResult::new("request", self.spec.size, self.recorder.summary(), faults);
         result.verified = self.received;
         if self.spec.rate.is_some() {
+            result.paced = true;
             let late = |quantile| self.late.value_at_quantile(quantile) as f64 / 1e9;
             result
                 .extra
