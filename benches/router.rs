@@ -6,8 +6,6 @@
 //!
 //! Run with `cargo bench --bench router`.
 
-#![expect(missing_docs, reason = "criterion's macros make public functions")]
-
 use std::hint::black_box;
 
 use criterion::{criterion_group, criterion_main, BatchSize, Criterion};

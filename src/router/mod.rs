@@ -33,11 +33,15 @@
 //! # Bounds
 //! - Subscriptions and patterns: by the limits of the connections, at most
 //!   2^32 - 2; about 150 bytes each for a literal of up to 22 bytes, 60 more
-//!   for each token that only this pattern has in the trie.
+//!   for each token that only this pattern has in the trie. So a pattern with
+//!   wildcards and thousands of tokens costs thirty times its length: the
+//!   number of tokens is for the caller to limit.
 //! - Cached plans: [`RouterLimits::plans_max`] in number and
-//!   [`RouterLimits::plans_bytes_max`] in bytes. One that is larger than a
-//!   sixteenth of that is never cached, but put together for each message. When
-//!   full, plans that were not used lately make room.
+//!   [`RouterLimits::plans_bytes_max`] in bytes, exceeded by less than one plan.
+//!   One that is larger than a sixteenth of that (2 MiB by default: some 40,000
+//!   deliveries) is never cached, but put together for each message. When full,
+//!   plans that were not used lately make room.
+//! - Scratch space: the largest plan ever put together.
 //! - Shards: 64. All figures stand in [`RouterCounts`].
 //!
 //! # Cost

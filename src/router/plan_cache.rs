@@ -476,7 +476,8 @@ mod tests {
         }
         for subject in subjects(5000) {
             hits(&mut router, &[&subject, &subject, &subject]);
-            assert!(router.counts().plans_bytes <= 2 * bound as u64);
+            // The last plan may have taken more than it needs.
+            assert!(router.counts().plans_bytes <= (bound + bound / 16) as u64);
         }
         let counts = router.counts();
         assert!(counts.evictions > 0 && counts.plans > 10, "{counts:?}");
