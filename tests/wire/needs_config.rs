@@ -119,6 +119,23 @@ fn pings_come_at_their_interval() {
 }
 
 #[test]
+fn a_client_that_is_active_is_not_asked() {
+    let Some(broker) = config("ping_interval: \"500ms\"") else { return };
+    let mut raw = Raw::open(&broker);
+    raw.show_pings();
+    // The first PING measures the round trip and comes in any case.
+    raw.expect_line("PING");
+    raw.send("PONG\r\n");
+    let started = Instant::now();
+    while started.elapsed() < Duration::from_millis(1800) {
+        raw.publish("a", "x");
+        raw.fence();
+        assert!(raw.silent_for(Duration::from_millis(20)), "asked in spite of its messages");
+    }
+    raw.expect_line("PING");
+}
+
+#[test]
 fn a_subscriber_is_closed_at_a_small_max_pending() {
     let Some(broker) = config("max_pending: 2mb\nmax_payload: 1mb") else { return };
     let mut stalled = Raw::open(&broker);

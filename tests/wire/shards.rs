@@ -6,8 +6,9 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::Mutex;
+use std::sync::{Barrier, Mutex};
 use std::thread;
+use std::time::Duration;
 
 use crate::common::{Broker, Random, Raw};
 
@@ -610,24 +611,87 @@ fn a_storm_of_subscriptions_is_known_everywhere_once_flushed() {
 
 #[test]
 fn flushes_of_many_connections_at_once_all_end() {
+    const CONNECTIONS: usize = 12;
+    const EACH: usize = 500;
     let broker = Broker::start(&[]);
-    let flushed = AtomicUsize::new(0);
+    let together = Barrier::new(CONNECTIONS);
+    let received = AtomicUsize::new(0);
     thread::scope(|scope| {
-        for index in 0..12 {
-            let (broker, flushed) = (&broker, &flushed);
+        for index in 0..CONNECTIONS {
+            let (broker, together, received) = (&broker, &together, &received);
             scope.spawn(move || {
                 let mut raw = Raw::open(broker);
                 raw.send(format!("SUB f.{index} 1\r\n"));
                 raw.fence();
-                for round in 0..500 {
-                    let to = (index + round) % 12;
+                together.wait();
+                let mut count = 0;
+                for round in 0..EACH {
+                    let to = (index + round) % CONNECTIONS;
                     raw.publish(&format!("f.{to}"), "x");
                     raw.send(format!("SUB g.{round} g{round}\r\nUNSUB g{round}\r\n"));
-                    let _own = raw.drain();
-                    flushed.fetch_add(1, Ordering::Relaxed);
+                    count += raw.drain().len();
                 }
+                together.wait();
+                received.fetch_add(count + raw.drain().len(), Ordering::Relaxed);
             });
         }
     });
-    assert_eq!(flushed.into_inner(), 12 * 500);
+    assert_eq!(received.into_inner(), CONNECTIONS * EACH);
+}
+
+#[test]
+fn a_second_connect_takes_its_subscriptions_back_everywhere() {
+    let broker = Broker::start(&[]);
+    let mut raws = open_many(&broker, 6);
+    for (index, raw) in raws.iter_mut().enumerate() {
+        raw.send(format!("SUB in.{index} 1\r\n"));
+        raw.fence();
+    }
+    let options = r#"{"verbose":false,"headers":true,"no_responders":true}"#;
+    for round in 0..300 {
+        let (asks, answers) = pair(round, raws.len());
+        raws[answers].send("SUB svc 2\r\nSUB svc q 3\r\nPING\r\n");
+        raws[answers].until_pong();
+        let request = format!("PUB svc in.{asks} 0\r\n\r\n");
+        raws[asks].send(&request);
+        raws[asks].fence();
+        assert_eq!(raws[answers].drain().len(), 2, "round {round}");
+        raws[answers].send(format!("CONNECT {options}\r\nSUB in.{answers} 1\r\n"));
+        raws[answers].fence();
+        raws[asks].send(&request);
+        assert!(raws[asks].message().headers.is_some(), "round {round}");
+        raws[answers].fence();
+    }
+}
+
+#[test]
+fn a_shard_that_went_idle_wakes_up_for_each_event() {
+    // Pauses around the time a shard polls before it parks: each event must
+    // end the sleep, be it a connection, bytes, or a message of another shard.
+    let broker = Broker::start(&[]);
+    let mut raws = open_many(&broker, 4);
+    for (index, raw) in raws.iter_mut().enumerate() {
+        raw.send(format!("SUB idle.{index} 1\r\n"));
+        raw.fence();
+    }
+    let mut random = Random::new(11);
+    for round in 0..3000 {
+        thread::sleep(Duration::from_micros(random.below(800) as u64));
+        let (from, to) = pair(round, raws.len());
+        match random.below(4) {
+            0 => {
+                // Closed by the client, or by the broker first.
+                let mut raw = Raw::connect(&broker);
+                if random.below(2) == 0 {
+                    raw.finish();
+                    raw.expect_eof();
+                }
+            }
+            1 => raws[from].fence(),
+            _ => {
+                raws[from].publish(&format!("idle.{to}"), "wake");
+                assert_eq!(raws[to].message().payload, b"wake");
+            }
+        }
+    }
 }
