@@ -52,12 +52,7 @@ impl FromStr for Assertion {
             return Err(format!("`{text}` names no figure"));
         }
         let bound = quantity(bound)?;
-        Ok(Self {
-            metric: metric.to_owned(),
-            order,
-            bound,
-            text: text.to_owned(),
-        })
+        Ok(Self { metric: metric.to_owned(), order, bound, text: text.to_owned() })
     }
 }
 
@@ -70,13 +65,9 @@ impl fmt::Display for Assertion {
 /// Reads a number with a unit: times in seconds, sizes in bytes, `k M G` as powers of 1000.
 pub fn quantity(text: &str) -> Result<f64, String> {
     let text = text.trim();
-    let at = text
-        .find(|c: char| !c.is_ascii_digit() && c != '.')
-        .unwrap_or(text.len());
+    let at = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let (number, unit) = text.split_at(at);
-    let number: f64 = number
-        .parse()
-        .map_err(|_| format!("`{text}` is not a number"))?;
+    let number: f64 = number.parse().map_err(|_| format!("`{text}` is not a number"))?;
     let factor = match unit.trim() {
         "" | "s" | "B" | "%" | "x" => 1.0,
         "ms" => 1e-3,
@@ -115,14 +106,7 @@ mod tests {
 
     #[test]
     fn nonsense_is_refused() {
-        for bad in [
-            "p99",
-            "<5",
-            "rate>",
-            "rate>fast",
-            "rate>5 parsecs",
-            "p99<1.2.3ms",
-        ] {
+        for bad in ["p99", "<5", "rate>", "rate>fast", "rate>5 parsecs", "p99<1.2.3ms"] {
             assert!(bad.parse::<Assertion>().is_err(), "{bad}");
         }
     }

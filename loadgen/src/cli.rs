@@ -244,10 +244,7 @@ pub fn run() -> Result<u8, Error> {
     };
     if let Some(list) = &cli.servers.cpus {
         let mask = CpuMask::new(&parse_list(list).map_err(Error::Usage)?)?;
-        mask.apply().map_err(|source| Error::Os {
-            call: "sched_setaffinity",
-            source,
-        })?;
+        mask.apply().map_err(|source| Error::Os { call: "sched_setaffinity", source })?;
     }
     clock::precise_timers();
     process::raise_open_files();
@@ -263,8 +260,7 @@ pub fn run() -> Result<u8, Error> {
         text::print(&outcome);
     }
     cli.output.write_json(&outcome)?;
-    cli.output
-        .write_report(&[(workload.name().to_owned(), &outcome)])?;
+    cli.output.write_report(&[(workload.name().to_owned(), &outcome)])?;
     Ok(verdict(&[&outcome], &cli.output.assertions))
 }
 
@@ -302,19 +298,12 @@ fn run_suite(
         let own = Cli::try_parse_from(words)
             .map_err(|error| Error::Usage(format!("row `{}`: {error}", row.name)))?;
         let workload = workload(&own.command, own.run.rate)?;
-        let run = RunArgs {
-            seconds: cli.run.seconds.or(own.run.seconds),
-            ..own.run
-        };
+        let run = RunArgs { seconds: cli.run.seconds.or(own.run.seconds), ..own.run };
         let floor = floor_beside(&workload, &run.options(server_mask), &cli.output)?;
         let pairs = own.servers.pairs.unwrap_or(1);
         let outcome = cli.measure(&workload, &run, pairs, server_mask)?;
-        let row = RowOutcome {
-            name: row.name.clone(),
-            figures: row.figures.clone(),
-            outcome,
-            floor,
-        };
+        let row =
+            RowOutcome { name: row.name.clone(), figures: row.figures.clone(), outcome, floor };
         if !cli.output.json_on_stdout() {
             eprintln!("{}", suite::table::markdown(std::slice::from_ref(&row)));
         }
@@ -328,10 +317,8 @@ fn run_suite(
     }
     cli.output.write_json(&done)?;
     let outcomes: Vec<&Outcome> = done.iter().map(|row| &row.outcome).collect();
-    let sections: Vec<(String, &Outcome)> = done
-        .iter()
-        .map(|row| (row.name.clone(), &row.outcome))
-        .collect();
+    let sections: Vec<(String, &Outcome)> =
+        done.iter().map(|row| (row.name.clone(), &row.outcome)).collect();
     cli.output.write_report(&sections)?;
     Ok(verdict(&outcomes, &cli.output.assertions))
 }
@@ -348,31 +335,19 @@ fn floor_beside(
         _ => return Ok(None),
     };
     let measure = |awake| {
-        let spec = Floor {
-            request,
-            size: size.max(16),
-            rate,
-            awake,
-        };
+        let spec = Floor { request, size: size.max(16), rate, awake };
         let progress = Progress::new("floor", !output.no_progress);
         let result = Workload::Floor(spec).run(&nowhere(), options, progress.clone());
         progress.finish();
         result
     };
-    Ok(Some(FloorPair {
-        asleep: measure(false)?,
-        awake: measure(true)?,
-    }))
+    Ok(Some(FloorPair { asleep: measure(false)?, awake: measure(true)? }))
 }
 
 /// The target of workloads that need no server.
 fn nowhere() -> Target {
     let address = SocketAddr::from(([127, 0, 0, 1], 0));
-    Target {
-        address,
-        process: None,
-        credentials: Credentials::default(),
-    }
+    Target { address, process: None, credentials: Credentials::default() }
 }
 
 impl Cli {
@@ -386,21 +361,14 @@ impl Cli {
     ) -> Result<Outcome, Error> {
         let mut sides = self.servers.sides()?;
         if matches!(workload, Workload::Floor(_)) {
-            sides = vec![Side {
-                label: "floor".into(),
-                source: Source::None,
-            }];
+            sides = vec![Side { label: "floor".into(), source: Source::None }];
         }
         let credentials = Credentials {
             user: self.servers.user.clone(),
             password: self.servers.password.clone(),
             token: self.servers.token.clone(),
         };
-        let default = if sides.len() > 1 {
-            DEFAULT_PAIRS.max(pairs_min)
-        } else {
-            1
-        };
+        let default = if sides.len() > 1 { DEFAULT_PAIRS.max(pairs_min) } else { 1 };
         let plan = Plan {
             sides: &sides,
             pairs: self.servers.pairs.unwrap_or(default),
@@ -417,13 +385,7 @@ fn workload(command: &Command, rate: Option<f64>) -> Result<Workload, Error> {
         return Err(Error::Usage("the rate must be above zero".into()));
     }
     Ok(match *command {
-        Command::PubSub {
-            pubs,
-            subs,
-            size,
-            distinct,
-            queue,
-        } => Workload::PubSub(PubSub {
+        Command::PubSub { pubs, subs, size, distinct, queue } => Workload::PubSub(PubSub {
             publishers: pubs,
             subscribers: subs,
             size,
@@ -439,21 +401,10 @@ fn workload(command: &Command, rate: Option<f64>) -> Result<Workload, Error> {
             queue: false,
             rate: Some(rate.unwrap_or(50_000.0)),
         }),
-        Command::Request {
-            requesters,
-            responders,
-            in_flight,
-            size,
-        } => {
+        Command::Request { requesters, responders, in_flight, size } => {
             let default = if rate.is_some() { 1024 } else { 1 };
             let in_flight = in_flight.unwrap_or(default);
-            Workload::Request(Request {
-                requesters,
-                responders,
-                in_flight,
-                size,
-                rate,
-            })
+            Workload::Request(Request { requesters, responders, in_flight, size, rate })
         }
         Command::Subs {
             subscriptions,
@@ -470,25 +421,12 @@ fn workload(command: &Command, rate: Option<f64>) -> Result<Workload, Error> {
             subjects: subjects as usize,
             size,
         }),
-        Command::Idle {
-            connections,
-            subscriptions,
-            hold,
-        } => Workload::Idle(Idle {
-            connections,
-            subscriptions,
-            hold_seconds: hold,
-        }),
-        Command::Floor {
-            request,
-            size,
-            awake,
-        } => Workload::Floor(Floor {
-            request,
-            size,
-            rate,
-            awake,
-        }),
+        Command::Idle { connections, subscriptions, hold } => {
+            Workload::Idle(Idle { connections, subscriptions, hold_seconds: hold })
+        }
+        Command::Floor { request, size, awake } => {
+            Workload::Floor(Floor { request, size, rate, awake })
+        }
         Command::Suite { .. } | Command::Calibrate => {
             return Err(Error::Usage("this command is not a workload".into()));
         }
@@ -529,19 +467,13 @@ impl ServerArgs {
             Some(command) => Source::Command(command.clone()),
             None => running(&self.server, self.pid)?,
         };
-        let mut sides = vec![Side {
-            label: self.label.clone(),
-            source: a,
-        }];
+        let mut sides = vec![Side { label: self.label.clone(), source: a }];
         let b = match (&self.vs, &self.vs_cmd) {
             (_, Some(command)) => Some(Source::Command(command.clone())),
             (Some(address), None) => Some(running(address, self.vs_pid)?),
             (None, None) => None,
         };
-        sides.extend(b.map(|source| Side {
-            label: self.vs_label.clone(),
-            source,
-        }));
+        sides.extend(b.map(|source| Side { label: self.vs_label.clone(), source }));
         Ok(sides)
     }
 }
@@ -556,11 +488,7 @@ impl RunArgs {
         };
         let count = self.count.map(|count| count as u64);
         RunOptions {
-            span: Span {
-                warmup_ns: ns(self.warmup),
-                measure_ns,
-                count,
-            },
+            span: Span { warmup_ns: ns(self.warmup), measure_ns, count },
             window_bytes: self.window as usize,
             spin_ns: self.spin_us.map(|us| (us * 1e3) as u64),
             patience_ns: ns(self.patience),
@@ -571,9 +499,7 @@ impl RunArgs {
 
 impl OutputArgs {
     fn json_on_stdout(&self) -> bool {
-        self.json
-            .as_ref()
-            .is_some_and(|path| path.as_os_str() == "-")
+        self.json.as_ref().is_some_and(|path| path.as_os_str() == "-")
     }
 
     fn write_json(&self, value: &impl serde::Serialize) -> Result<(), Error> {
@@ -598,17 +524,13 @@ impl OutputArgs {
 }
 
 fn read_file(path: &Path) -> Result<String, Error> {
-    std::fs::read_to_string(path).map_err(|source| Error::File {
-        path: path.display().to_string(),
-        source,
-    })
+    std::fs::read_to_string(path)
+        .map_err(|source| Error::File { path: path.display().to_string(), source })
 }
 
 fn write_file(path: &Path, text: &str) -> Result<(), Error> {
-    std::fs::write(path, text).map_err(|source| Error::File {
-        path: path.display().to_string(),
-        source,
-    })
+    std::fs::write(path, text)
+        .map_err(|source| Error::File { path: path.display().to_string(), source })
 }
 
 fn running(address: &str, pid: Option<u32>) -> Result<Source, Error> {
@@ -617,10 +539,7 @@ fn running(address: &str, pid: Option<u32>) -> Result<Source, Error> {
         .ok()
         .and_then(|mut found| found.next())
         .ok_or_else(|| Error::Usage(format!("`{address}` is not host:port")))?;
-    Ok(Source::Running {
-        address,
-        process: pid.map(|pid| process::Process { pid }),
-    })
+    Ok(Source::Running { address, process: pid.map(|pid| process::Process { pid }) })
 }
 
 const DEFAULT_SECONDS: f64 = 5.0;

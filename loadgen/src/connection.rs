@@ -31,11 +31,9 @@ impl Credentials {
             "lang": "rust", "version": env!("CARGO_PKG_VERSION"), "name": "midge-load",
             "headers": false, "no_responders": false,
         });
-        for (key, value) in [
-            ("user", &self.user),
-            ("pass", &self.password),
-            ("auth_token", &self.token),
-        ] {
+        for (key, value) in
+            [("user", &self.user), ("pass", &self.password), ("auth_token", &self.token)]
+        {
             if let Some(value) = value {
                 fields[key] = serde_json::Value::from(value.as_str());
             }
@@ -52,9 +50,7 @@ pub struct ReadBuffer {
 impl ReadBuffer {
     /// Room for one read of 256 KiB after an unfinished frame of up to `frame_bytes_max`.
     pub fn new(frame_bytes_max: usize) -> Self {
-        Self {
-            bytes: vec![0; READ_BYTES + frame_bytes_max.max(64 * 1024)],
-        }
+        Self { bytes: vec![0; READ_BYTES + frame_bytes_max.max(64 * 1024)] }
     }
 }
 
@@ -88,19 +84,14 @@ impl Connection {
         credentials: &Credentials,
         setup: &[u8],
     ) -> Result<Self, Error> {
-        let fail = |reason: String| Error::Connection {
-            address: address.to_string(),
-            reason,
-        };
+        let fail = |reason: String| Error::Connection { address: address.to_string(), reason };
         let socket = TcpStream::connect_timeout(&address, HANDSHAKE_TIMEOUT)
             .map_err(|error| fail(error.to_string()))?;
         let mut connection = Self::new(socket, address);
-        connection
-            .shake_hands(credentials, setup)
-            .map_err(|error| match error {
-                Error::Os { source, .. } => fail(source.to_string()),
-                other => other,
-            })?;
+        connection.shake_hands(credentials, setup).map_err(|error| match error {
+            Error::Os { source, .. } => fail(source.to_string()),
+            other => other,
+        })?;
         Ok(connection)
     }
 
@@ -137,12 +128,8 @@ impl Connection {
     fn shake_hands(&mut self, credentials: &Credentials, setup: &[u8]) -> Result<(), Error> {
         let os = |call| move |source| Error::Os { call, source };
         self.socket.set_nodelay(true).map_err(os("setsockopt"))?;
-        self.socket
-            .set_read_timeout(Some(HANDSHAKE_TIMEOUT))
-            .map_err(os("setsockopt"))?;
-        self.socket
-            .set_write_timeout(Some(HANDSHAKE_TIMEOUT))
-            .map_err(os("setsockopt"))?;
+        self.socket.set_read_timeout(Some(HANDSHAKE_TIMEOUT)).map_err(os("setsockopt"))?;
+        self.socket.set_write_timeout(Some(HANDSHAKE_TIMEOUT)).map_err(os("setsockopt"))?;
         self.read_greeting()?;
         self.socket
             .write_all(credentials.connect_line().as_bytes())
@@ -161,9 +148,7 @@ impl Connection {
         }
         match self.tail.strip_prefix(b"INFO ") {
             Some(_) => Ok(()),
-            None => Err(Error::Protocol(
-                "the server's first line is not INFO".into(),
-            )),
+            None => Err(Error::Protocol("the server's first line is not INFO".into())),
         }
     }
 
@@ -171,10 +156,7 @@ impl Connection {
         match self.socket.read(chunk) {
             Ok(0) => Err(self.closed("closed by the server during the handshake")),
             Ok(count) => Ok(count),
-            Err(source) => Err(Error::Os {
-                call: "read",
-                source,
-            }),
+            Err(source) => Err(Error::Os { call: "read", source }),
         }
     }
 
@@ -217,9 +199,7 @@ impl Connection {
         let kept = self.tail.len();
         let room = buffer.bytes.len().saturating_sub(kept).min(READ_BYTES);
         if room == 0 {
-            return Err(Error::Protocol(format!(
-                "a frame of more than {kept} bytes"
-            )));
+            return Err(Error::Protocol(format!("a frame of more than {kept} bytes")));
         }
         let count = match self.socket.read(&mut buffer.bytes[kept..kept + room]) {
             Ok(0) => return Err(self.closed("closed by the server")),
@@ -335,10 +315,7 @@ impl Connection {
 
     #[cold]
     fn closed(&self, reason: &str) -> Error {
-        Error::Connection {
-            address: self.address.clone(),
-            reason: reason.to_owned(),
-        }
+        Error::Connection { address: self.address.clone(), reason: reason.to_owned() }
     }
 }
 

@@ -52,10 +52,7 @@ pub enum Error {
 impl Error {
     /// Wraps the error of the system call that just failed.
     pub fn last_os(call: &'static str) -> Self {
-        Self::Os {
-            call,
-            source: std::io::Error::last_os_error(),
-        }
+        Self::Os { call, source: std::io::Error::last_os_error() }
     }
 
     /// 2 for wrong usage, 1 for everything else; 3 is kept for failed assertions.

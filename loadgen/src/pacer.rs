@@ -22,11 +22,7 @@ pub struct Pacer {
 impl Pacer {
     /// A schedule of `rate` messages a second from `start_ns`; rates below 0.001 count as that.
     pub fn new(rate: f64, start_ns: u64) -> Self {
-        Self {
-            start_ns,
-            per_kilosecond: (rate * 1000.0).max(1.0) as u128,
-            issued: 0,
-        }
+        Self { start_ns, per_kilosecond: (rate * 1000.0).max(1.0) as u128, issued: 0 }
     }
 
     /// Messages due at `now_ns` and not yet issued.

@@ -153,11 +153,7 @@ impl Recorder {
                 / wall_ns as f64,
             server: server_ns.map(|(end, begin)| usage(end.saturating_sub(begin))),
             latency: Latency::from_histogram(&self.histogram),
-            rate_over_time: self
-                .steps
-                .iter()
-                .map(|&n| n as f64 * 1e9 / STEP_NS as f64)
-                .collect(),
+            rate_over_time: self.steps.iter().map(|&n| n as f64 * 1e9 / STEP_NS as f64).collect(),
         }
     }
 
@@ -185,10 +181,7 @@ impl Recorder {
             Some(count) => (received - self.begin.received) as f64 / count.max(1) as f64,
             None => done / self.span.measure_ns.max(1) as f64,
         };
-        let rate = self
-            .steps
-            .last()
-            .map_or(0.0, |&n| n as f64 * 1e9 / STEP_NS as f64);
+        let rate = self.steps.last().map_or(0.0, |&n| n as f64 * 1e9 / STEP_NS as f64);
         self.progress.update(share, rate);
     }
 }

@@ -31,28 +31,18 @@ impl Server {
     /// Starts `command`, with `{port}` replaced by a free port, on the processors of `mask`, and
     /// waits until it answers a PING.
     pub fn start(command: &str, mask: CpuMask, credentials: &Credentials) -> Result<Self, Error> {
-        let fail = |reason: String| Error::Start {
-            command: command.to_owned(),
-            reason,
-        };
+        let fail = |reason: String| Error::Start { command: command.to_owned(), reason };
         let port = free_port().map_err(|error| fail(error.to_string()))?;
         let words = split_words(&command.replace("{port}", &port.to_string()));
-        let (program, arguments) = words
-            .split_first()
-            .ok_or_else(|| Error::Usage("the command is empty".into()))?;
+        let (program, arguments) =
+            words.split_first().ok_or_else(|| Error::Usage("the command is empty".into()))?;
         let log =
             std::env::temp_dir().join(format!("midge-load-{}-{port}.log", std::process::id()));
         let output = File::create(&log).map_err(|error| fail(error.to_string()))?;
-        let errors = output
-            .try_clone()
-            .map_err(|error| fail(error.to_string()))?;
+        let errors = output.try_clone().map_err(|error| fail(error.to_string()))?;
 
         let mut prepared = Command::new(program);
-        prepared
-            .args(arguments)
-            .stdin(Stdio::null())
-            .stdout(output)
-            .stderr(errors);
+        prepared.args(arguments).stdin(Stdio::null()).stdout(output).stderr(errors);
         prepared.process_group(0);
         // SAFETY: the hook makes two system calls and allocates nothing, as is needed between
         // fork and exec.
@@ -66,19 +56,11 @@ impl Server {
         let child = prepared.spawn().map_err(|error| fail(error.to_string()))?;
         let process = Process { pid: child.id() };
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        let mut server = Self {
-            child,
-            log,
-            address,
-            process,
-            start_seconds: 0.0,
-        };
-        server
-            .await_first_pong(started, credentials)
-            .map_err(|error| match error {
-                Error::Interrupted => error,
-                other => fail(format!("{other}{}", server.last_words())),
-            })?;
+        let mut server = Self { child, log, address, process, start_seconds: 0.0 };
+        server.await_first_pong(started, credentials).map_err(|error| match error {
+            Error::Interrupted => error,
+            other => fail(format!("{other}{}", server.last_words())),
+        })?;
         server.process = process::listening_on(port).unwrap_or(process);
         Ok(server)
     }
@@ -144,9 +126,7 @@ impl Drop for Server {
 }
 
 fn free_port() -> std::io::Result<u16> {
-    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?
-        .local_addr()?
-        .port())
+    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
 }
 
 /// Splits at blanks; quotes of either kind keep blanks inside a word.
@@ -201,10 +181,7 @@ mod tests {
             CpuMask::current(),
             &Credentials::default(),
         );
-        let text = result
-            .err()
-            .map(|error| error.to_string())
-            .unwrap_or_default();
+        let text = result.err().map(|error| error.to_string()).unwrap_or_default();
         assert!(text.contains("no such luck"), "{text}");
     }
 }

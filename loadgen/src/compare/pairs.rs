@@ -105,20 +105,12 @@ impl Plan<'_> {
         let mut sides: Vec<SideOutcome> = self
             .sides
             .iter()
-            .map(|side| SideOutcome {
-                label: side.label.clone(),
-                runs: Vec::new(),
-            })
+            .map(|side| SideOutcome { label: side.label.clone(), runs: Vec::new() })
             .collect();
         for pair in 0..self.pairs {
             for (side, outcome) in self.sides.iter().zip(&mut sides) {
-                let label = format!(
-                    "{} {} {}/{}",
-                    workload.name(),
-                    side.label,
-                    pair + 1,
-                    self.pairs
-                );
+                let label =
+                    format!("{} {} {}/{}", workload.name(), side.label, pair + 1, self.pairs);
                 let progress = Progress::new(&label, self.progress);
                 let result = self.run_once(side, workload, options, progress.clone());
                 progress.finish();
@@ -126,11 +118,7 @@ impl Plan<'_> {
             }
         }
         let ratios = ratios(&sides);
-        Ok(Outcome {
-            workload: workload.clone(),
-            sides,
-            ratios,
-        })
+        Ok(Outcome { workload: workload.clone(), sides, ratios })
     }
 
     fn run_once(
@@ -144,34 +132,21 @@ impl Plan<'_> {
         match &side.source {
             Source::None => {
                 let address = SocketAddr::from(([127, 0, 0, 1], 0));
-                let target = Target {
-                    address,
-                    process: None,
-                    credentials,
-                };
+                let target = Target { address, process: None, credentials };
                 workload.run(&target, options, progress)
             }
             Source::Running { address, process } => {
                 let process = process.or_else(|| local_process(*address));
-                let target = Target {
-                    address: *address,
-                    process,
-                    credentials,
-                };
+                let target = Target { address: *address, process, credentials };
                 workload.run(&target, options, progress)
             }
             Source::Command(command) => {
                 let server = Server::start(command, self.server_mask, &credentials)?;
                 let idle_bytes = server.process.resident_bytes();
-                let target = Target {
-                    address: server.address,
-                    process: Some(server.process),
-                    credentials,
-                };
+                let target =
+                    Target { address: server.address, process: Some(server.process), credentials };
                 let mut result = workload.run(&target, options, progress)?;
-                result
-                    .extra
-                    .insert("start_seconds".into(), server.start_seconds);
+                result.extra.insert("start_seconds".into(), server.start_seconds);
                 if let Some(bytes) = idle_bytes {
                     result.extra.insert("start_bytes".into(), bytes as f64);
                 }
@@ -201,9 +176,5 @@ fn ratios(sides: &[SideOutcome]) -> BTreeMap<String, Spread> {
 
 /// The process behind an address of this machine, if it can be told.
 fn local_process(address: SocketAddr) -> Option<Process> {
-    address
-        .ip()
-        .is_loopback()
-        .then(|| process::listening_on(address.port()))
-        .flatten()
+    address.ip().is_loopback().then(|| process::listening_on(address.port())).flatten()
 }

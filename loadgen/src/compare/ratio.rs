@@ -23,22 +23,12 @@ impl Spread {
         let count = values.len();
         let (min, max) = (*values.first()?, *values.last()?);
         let median = (values[(count - 1) / 2] + values[count / 2]) / 2.0;
-        Some(Self {
-            median,
-            min,
-            max,
-            count,
-        })
+        Some(Self { median, min, max, count })
     }
 
     /// Of the ratios `a / b`, pair by pair; pairs whose `b` is zero are left out.
     pub fn of_ratios(pairs: impl IntoIterator<Item = (f64, f64)>) -> Option<Self> {
-        Self::of(
-            pairs
-                .into_iter()
-                .filter(|&(_, b)| b != 0.0)
-                .map(|(a, b)| a / b),
-        )
+        Self::of(pairs.into_iter().filter(|&(_, b)| b != 0.0).map(|(a, b)| a / b))
     }
 }
 
@@ -49,10 +39,7 @@ mod tests {
     #[test]
     fn median_of_odd_and_even_counts() {
         let odd = Spread::of([3.0, 1.0, 2.0]).unwrap();
-        assert_eq!(
-            (odd.median, odd.min, odd.max, odd.count),
-            (2.0, 1.0, 3.0, 3)
-        );
+        assert_eq!((odd.median, odd.min, odd.max, odd.count), (2.0, 1.0, 3.0, 3));
         assert_eq!(Spread::of([4.0, 1.0, 2.0, 3.0]).unwrap().median, 2.5);
         assert_eq!(Spread::of([]), None);
         assert_eq!(Spread::of([f64::NAN, 1.0]).unwrap().count, 1);

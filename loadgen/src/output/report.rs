@@ -14,16 +14,9 @@ pub fn html(sections: &[(String, &Outcome)]) -> String {
         // Writing to a String cannot fail.
         let _ = write!(page, "<h2>{}</h2>\n{}", escape(name), figures(outcome));
         let runs = || {
-            outcome
-                .sides
-                .iter()
-                .enumerate()
-                .flat_map(|(side, outcome)| {
-                    outcome
-                        .runs
-                        .iter()
-                        .map(move |run| (side, outcome.label.as_str(), run))
-                })
+            outcome.sides.iter().enumerate().flat_map(|(side, outcome)| {
+                outcome.runs.iter().map(move |run| (side, outcome.label.as_str(), run))
+            })
         };
         page.push_str("<div class=charts>\n");
         page.push_str(&latency_chart(runs()));
@@ -41,10 +34,7 @@ fn figures(outcome: &Outcome) -> String {
     let mut table = String::from("<table><tr><th>figure</th>");
     for (index, side) in outcome.sides.iter().enumerate() {
         let label = escape(&side.label);
-        let _ = write!(
-            table,
-            "<th class=s{index}>{label}: median (lowest..highest)</th>"
-        );
+        let _ = write!(table, "<th class=s{index}>{label}: median (lowest..highest)</th>");
     }
     table.push_str("<th>ratio</th></tr>\n");
     let mut names = first.compared_metrics();
@@ -63,9 +53,10 @@ fn figures(outcome: &Outcome) -> String {
             });
             let _ = write!(table, "<td>{text}</td>");
         }
-        let ratio = outcome.ratios.get(&name).map_or_else(String::new, |r| {
-            format!("{:.3} ({:.3}..{:.3})", r.median, r.min, r.max)
-        });
+        let ratio = outcome
+            .ratios
+            .get(&name)
+            .map_or_else(String::new, |r| format!("{:.3} ({:.3}..{:.3})", r.median, r.min, r.max));
         let _ = writeln!(table, "<td>{ratio}</td></tr>");
     }
     table + "</table>\n"
@@ -80,14 +71,9 @@ fn latency_chart<'a>(runs: impl Iterator<Item = (usize, &'a str, &'a RunResult)>
     let curves: Vec<Curve> = runs
         .filter_map(|(side, _, run)| {
             let latency = run.latency.as_ref()?;
-            let points = latency
-                .curve
-                .iter()
-                .map(|&(q, ns)| (nines(q), (ns.max(1) as f64).log10()));
-            Some(Curve {
-                side,
-                points: points.collect(),
-            })
+            let points =
+                latency.curve.iter().map(|&(q, ns)| (nines(q), (ns.max(1) as f64).log10()));
+            Some(Curve { side, points: points.collect() })
         })
         .collect();
     let ticks_x = [0.5, 0.9, 0.99, 0.999, 0.9999, 0.99999];
@@ -105,23 +91,14 @@ fn rate_chart<'a>(runs: impl Iterator<Item = (usize, &'a str, &'a RunResult)> + 
         .filter(|(_, _, run)| !run.rate_over_time.is_empty())
         .map(|(side, _, run)| {
             let points = run.rate_over_time.iter().enumerate();
-            Curve {
-                side,
-                points: points
-                    .map(|(i, &rate)| ((i + 1) as f64 * step, rate))
-                    .collect(),
-            }
+            Curve { side, points: points.map(|(i, &rate)| ((i + 1) as f64 * step, rate)).collect() }
         })
         .collect();
     let (_, seconds) = curves.bounds(|point| point.0);
     let (_, high) = curves.bounds(|point| point.1);
     let ticks = |top: f64| (0..=4).map(move |part| top * f64::from(part) / 4.0);
-    let ticks_x: Vec<_> = ticks(seconds)
-        .map(|at| (at, format!("{at:.1} s")))
-        .collect();
-    let ticks_y: Vec<_> = ticks(high * 1.05)
-        .map(|at| (at, units::count(at)))
-        .collect();
+    let ticks_x: Vec<_> = ticks(seconds).map(|at| (at, format!("{at:.1} s"))).collect();
+    let ticks_y: Vec<_> = ticks(high * 1.05).map(|at| (at, units::count(at))).collect();
     chart("messages a second over time", &curves, &ticks_x, &ticks_y)
 }
 
@@ -137,9 +114,8 @@ trait Bounds {
 impl Bounds for Vec<Curve> {
     fn bounds(&self, pick: impl Fn(&(f64, f64)) -> f64) -> (f64, f64) {
         let values = self.iter().flat_map(|curve| curve.points.iter().map(&pick));
-        let (low, high) = values.fold((f64::MAX, f64::MIN), |(low, high), v| {
-            (low.min(v), high.max(v))
-        });
+        let (low, high) =
+            values.fold((f64::MAX, f64::MIN), |(low, high), v| (low.min(v), high.max(v)));
         if low <= high {
             (low, high)
         } else {
@@ -181,26 +157,16 @@ fn chart(title: &str, curves: &[Curve], x: &[(f64, String)], y: &[(f64, String)]
         let inside = curve.points.iter().filter(|point| point.0 >= x_low);
         let points: String = inside
             .map(|&(px, py)| {
-                format!(
-                    "{:.1},{:.1} ",
-                    place_x(px.min(x_low + x_span)),
-                    place_y(py.max(y_low))
-                )
+                format!("{:.1},{:.1} ", place_x(px.min(x_low + x_span)), place_y(py.max(y_low)))
             })
             .collect();
-        let _ = writeln!(
-            svg,
-            "<polyline class=s{} points='{points}' />",
-            curve.side.min(1)
-        );
+        let _ = writeln!(svg, "<polyline class=s{} points='{points}' />", curve.side.min(1));
     }
     svg + "</svg>\n"
 }
 
 fn escape(text: &str) -> String {
-    text.replace('&', "&amp;")
-        .replace('<', "&lt;")
-        .replace('>', "&gt;")
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
 const HEAD: &str = "<!doctype html><html lang=en><head><meta charset=utf-8>\
@@ -220,14 +186,8 @@ mod tests {
     #[test]
     fn a_chart_has_a_line_for_each_curve_and_names_are_escaped() {
         let curves = vec![
-            Curve {
-                side: 0,
-                points: vec![(0.0, 1.0), (1.0, 2.0)],
-            },
-            Curve {
-                side: 1,
-                points: vec![(0.0, 3.0)],
-            },
+            Curve { side: 0, points: vec![(0.0, 1.0), (1.0, 2.0)] },
+            Curve { side: 1, points: vec![(0.0, 3.0)] },
         ];
         let ticks = [(0.0, "a".to_owned()), (4.0, "b".to_owned())];
         let svg = chart("t", &curves, &ticks, &ticks);

@@ -63,20 +63,14 @@ fn print_run(label: &str, run: &RunResult) {
         println!("  {name:30} {}", units::metric(name, *value));
     }
     if run.faults.is_clean() {
-        println!(
-            "  verified   {} messages, no faults",
-            units::count(run.verified as f64)
-        );
+        println!("  verified   {} messages, no faults", units::count(run.verified as f64));
     } else {
         let f = &run.faults;
         println!(
             "  FAULTS     lost {}, duplicated {}, reordered {}, corrupted {}, unexpected {}",
             f.lost, f.duplicated, f.reordered, f.corrupted, f.unexpected
         );
-        println!(
-            "             first: {}",
-            f.first.as_deref().unwrap_or("not known")
-        );
+        println!("             first: {}", f.first.as_deref().unwrap_or("not known"));
     }
 }
 
@@ -95,10 +89,7 @@ fn print_medians(outcome: &Outcome) {
             }
         }
         if let Some(ratio) = outcome.ratios.get(&name) {
-            print!(
-                "  ratio {:.3} ({:.3}..{:.3})",
-                ratio.median, ratio.min, ratio.max
-            );
+            print!("  ratio {:.3} ({:.3}..{:.3})", ratio.median, ratio.min, ratio.max);
         }
         println!();
     }

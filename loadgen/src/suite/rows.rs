@@ -18,11 +18,7 @@ impl Row {
     /// command, in any case.
     pub fn is_selected(&self, filter: &str) -> bool {
         let text = format!("{} {}", self.name, self.words.join(" ")).to_lowercase();
-        filter.is_empty()
-            || filter
-                .to_lowercase()
-                .split('|')
-                .any(|part| text.contains(part.trim()))
+        filter.is_empty() || filter.to_lowercase().split('|').any(|part| text.contains(part.trim()))
     }
 }
 
@@ -33,10 +29,7 @@ pub fn built_in() -> Result<Vec<Row>, Error> {
 
 /// Reads rows; empty lines and lines that begin with `#` are skipped.
 pub fn parse(text: &str) -> Result<Vec<Row>, Error> {
-    let lines = text
-        .lines()
-        .enumerate()
-        .map(|(index, line)| (index + 1, line.trim()));
+    let lines = text.lines().enumerate().map(|(index, line)| (index + 1, line.trim()));
     lines
         .filter(|(_, line)| !line.is_empty() && !line.starts_with('#'))
         .map(|(number, line)| {
@@ -47,11 +40,7 @@ pub fn parse(text: &str) -> Result<Vec<Row>, Error> {
                 )));
             };
             let words = |text: &str| text.split_whitespace().map(str::to_owned).collect();
-            Ok(Row {
-                name: name.to_owned(),
-                words: words(command),
-                figures: words(figures),
-            })
+            Ok(Row { name: name.to_owned(), words: words(command), figures: words(figures) })
         })
         .collect()
 }

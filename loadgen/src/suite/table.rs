@@ -17,12 +17,7 @@ pub fn markdown(rows: &[RowOutcome]) -> String {
     let Some(first) = rows.first() else {
         return String::new();
     };
-    let labels: Vec<&str> = first
-        .outcome
-        .sides
-        .iter()
-        .map(|side| side.label.as_str())
-        .collect();
+    let labels: Vec<&str> = first.outcome.sides.iter().map(|side| side.label.as_str()).collect();
     let mut lines = Vec::new();
     let mut head = vec!["row".to_owned(), "figure".to_owned()];
     head.extend(labels.iter().map(|label| (*label).to_owned()));
@@ -31,11 +26,7 @@ pub fn markdown(rows: &[RowOutcome]) -> String {
     }
     head.push("floor (relay asleep / awake)".to_owned());
     head.extend(labels.iter().map(|label| format!("CPU/msg {label}")));
-    head.extend(
-        labels
-            .iter()
-            .map(|label| format!("generator busy, {label}")),
-    );
+    head.extend(labels.iter().map(|label| format!("generator busy, {label}")));
     lines.push(line(&head));
     lines.push(line(&vec!["---".to_owned(); head.len()]));
     lines.extend(rows.iter().flat_map(row_lines));
@@ -46,24 +37,13 @@ fn row_lines(row: &RowOutcome) -> Vec<String> {
     let sides = &row.outcome.sides;
     let mut lines = Vec::new();
     for (index, figure) in row.figures.iter().enumerate() {
-        let mut cells = vec![if index == 0 {
-            row.name.clone()
-        } else {
-            String::new()
-        }];
+        let mut cells = vec![if index == 0 { row.name.clone() } else { String::new() }];
         cells.push(figure.clone());
-        cells.extend(
-            sides
-                .iter()
-                .map(|side| spread_cell(figure, side.spread(figure))),
-        );
+        cells.extend(sides.iter().map(|side| spread_cell(figure, side.spread(figure))));
         if sides.len() == 2 {
             let ratio = row.outcome.ratios.get(figure);
             cells.push(ratio.map_or_else(dash, |r| {
-                format!(
-                    "**{:.2}** ({:.2}..{:.2}, n={})",
-                    r.median, r.min, r.max, r.count
-                )
+                format!("**{:.2}** ({:.2}..{:.2}, n={})", r.median, r.min, r.max, r.count)
             }));
         }
         let floor = row.floor.as_ref().and_then(|floor| {
@@ -85,9 +65,7 @@ fn row_lines(row: &RowOutcome) -> Vec<String> {
 
 fn spread_cell(figure: &str, spread: Option<Spread>) -> String {
     let show = |value| units::metric(figure, value);
-    spread.map_or_else(dash, |s| {
-        format!("{} ({}..{})", show(s.median), show(s.min), show(s.max))
-    })
+    spread.map_or_else(dash, |s| format!("{} ({}..{})", show(s.median), show(s.min), show(s.max)))
 }
 
 fn cpu_cell(row: &RowOutcome, side: &SideOutcome) -> String {
@@ -95,8 +73,7 @@ fn cpu_cell(row: &RowOutcome, side: &SideOutcome) -> String {
     if row.outcome.workload.name() == "idle" {
         return dash();
     }
-    side.spread("cpu")
-        .map_or_else(dash, |spread| units::time(spread.median))
+    side.spread("cpu").map_or_else(dash, |spread| units::time(spread.median))
 }
 
 fn busy_cell(side: &SideOutcome) -> String {

@@ -46,9 +46,7 @@ impl std::fmt::Debug for CpuMask {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         // SAFETY: every index is below CPU_SETSIZE, so the bit lies inside the set.
         let holds = |cpu: &usize| unsafe { libc::CPU_ISSET(*cpu, &self.0) };
-        f.debug_set()
-            .entries((0..libc::CPU_SETSIZE as usize).filter(holds))
-            .finish()
+        f.debug_set().entries((0..libc::CPU_SETSIZE as usize).filter(holds)).finish()
     }
 }
 
@@ -57,11 +55,7 @@ pub fn parse_list(text: &str) -> Result<Vec<usize>, String> {
     let mut cpus = Vec::new();
     for part in text.split(',') {
         let (low, high) = part.split_once('-').unwrap_or((part, part));
-        let parse = |s: &str| {
-            s.trim()
-                .parse::<usize>()
-                .map_err(|_| format!("bad processor: {s}"))
-        };
+        let parse = |s: &str| s.trim().parse::<usize>().map_err(|_| format!("bad processor: {s}"));
         let (low, high) = (parse(low)?, parse(high)?);
         if low > high || high >= libc::CPU_SETSIZE as usize {
             return Err(format!("bad processor range: {part}"));

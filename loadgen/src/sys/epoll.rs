@@ -31,19 +31,13 @@ impl Epoll {
         }
         // SAFETY: `fd` was just opened and nothing else owns it.
         let fd = unsafe { OwnedFd::from_raw_fd(fd) };
-        Ok(Self {
-            fd,
-            events: vec![libc::epoll_event { events: 0, u64: 0 }; 256],
-        })
+        Ok(Self { fd, events: vec![libc::epoll_event { events: 0, u64: 0 }; 256] })
     }
 
     /// Watches `fd`; its events carry `token`.
     pub fn add(&self, fd: RawFd, token: usize) -> Result<(), Error> {
         let interest = libc::EPOLLIN | libc::EPOLLOUT | libc::EPOLLRDHUP | libc::EPOLLET;
-        let mut event = libc::epoll_event {
-            events: interest as u32,
-            u64: token as u64,
-        };
+        let mut event = libc::epoll_event { events: interest as u32, u64: token as u64 };
         // SAFETY: `event` is valid for the call; the kernel copies it.
         let rc =
             unsafe { libc::epoll_ctl(self.fd.as_raw_fd(), libc::EPOLL_CTL_ADD, fd, &mut event) };
@@ -76,10 +70,7 @@ impl Epoll {
         let count = if count < 0 {
             let error = std::io::Error::last_os_error();
             if error.kind() != std::io::ErrorKind::Interrupted {
-                return Err(Error::Os {
-                    call: "epoll_pwait2",
-                    source: error,
-                });
+                return Err(Error::Os { call: "epoll_pwait2", source: error });
             }
             0
         } else {

@@ -22,19 +22,14 @@ impl Process {
     /// Resident memory in bytes.
     pub fn resident_bytes(&self) -> Option<u64> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.pid)).ok()?;
-        let line = status
-            .lines()
-            .find_map(|line| line.strip_prefix("VmRSS:"))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
         let kib: u64 = line.trim().trim_end_matches("kB").trim().parse().ok()?;
         Some(kib * 1024)
     }
 
     fn cpu_from_schedstat(&self) -> Option<u64> {
         let mut total = 0u64;
-        for entry in fs::read_dir(format!("/proc/{}/task", self.pid))
-            .ok()?
-            .flatten()
-        {
+        for entry in fs::read_dir(format!("/proc/{}/task", self.pid)).ok()?.flatten() {
             // A thread may end between the listing and the read; it then counts as nothing.
             if let Ok(text) = fs::read_to_string(entry.path().join("schedstat")) {
                 total += text.split_ascii_whitespace().next()?.parse::<u64>().ok()?;
@@ -64,11 +59,7 @@ pub fn listening_on(port: u16) -> Option<Process> {
         .find_map(|table| listening_inode(&table, port))?;
     let wanted = format!("socket:[{inode}]");
     for entry in fs::read_dir("/proc").ok()?.flatten() {
-        let Some(pid) = entry
-            .file_name()
-            .to_str()
-            .and_then(|name| name.parse().ok())
-        else {
+        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else {
             continue;
         };
         let Ok(files) = fs::read_dir(entry.path().join("fd")) else {
@@ -86,10 +77,7 @@ pub fn listening_on(port: u16) -> Option<Process> {
 
 /// Raises the limit of open files to the hard limit, and returns it.
 pub fn raise_open_files() -> u64 {
-    let mut limit = libc::rlimit {
-        rlim_cur: 0,
-        rlim_max: 0,
-    };
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: `limit` is valid for writes.
     if unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) } != 0 {
         return 1024;
@@ -106,9 +94,7 @@ fn listening_inode(table: &str, port: u16) -> Option<String> {
         let fields: Vec<&str> = line.split_ascii_whitespace().collect();
         let (_, hex) = fields.get(1)?.rsplit_once(':')?;
         let matches = u16::from_str_radix(hex, 16).ok()? == port && *fields.get(3)? == LISTEN;
-        matches
-            .then(|| fields.get(9).map(|inode| (*inode).to_owned()))
-            .flatten()
+        matches.then(|| fields.get(9).map(|inode| (*inode).to_owned())).flatten()
     })
 }
 
@@ -118,9 +104,7 @@ mod tests {
 
     #[test]
     fn own_process_has_processor_time_and_memory() {
-        let own = Process {
-            pid: std::process::id(),
-        };
+        let own = Process { pid: std::process::id() };
         assert!(own.cpu_ns().unwrap() > 0);
         assert!(own.resident_bytes().unwrap() > 100_000);
     }

@@ -75,11 +75,7 @@ impl FrameRing {
         let time = payload::wire_time(now_ns);
         let end = self.stamped + count * self.frame_bytes;
         let frames = self.bytes[self.stamped..end].chunks_exact_mut(self.frame_bytes);
-        let mut head = Head {
-            publisher: self.publisher,
-            sequence: self.sequence,
-            time,
-        };
+        let mut head = Head { publisher: self.publisher, sequence: self.sequence, time };
         for (frame, &filler) in frames.zip(&self.fillers[first..]) {
             let payload = &mut frame[self.payload_at..][..self.payload_bytes];
             match self.layout {
@@ -150,11 +146,7 @@ mod tests {
                 let payload = frame.strip_prefix(prefix.as_bytes()).unwrap();
                 let payload = payload.strip_suffix(b"\r\n").unwrap();
                 assert!(payload::full_is_sound(payload, 1));
-                let expected = Head {
-                    publisher: 9,
-                    sequence: sequence as u64,
-                    time: 10,
-                };
+                let expected = Head { publisher: 9, sequence: sequence as u64, time: 10 };
                 assert_eq!(payload::read_full(payload), expected);
             }
         }

@@ -85,11 +85,7 @@ impl Faults {
     }
 
     fn note(&mut self, head: Head, what: &str) {
-        let Head {
-            publisher,
-            sequence,
-            ..
-        } = head;
+        let Head { publisher, sequence, .. } = head;
         let text = || format!("message {sequence} of publisher {publisher} {what}");
         self.first.get_or_insert_with(text);
     }
@@ -192,17 +188,13 @@ impl Ledger {
                 faults.duplicated += self.received.saturating_sub(due);
             }
             (_, Expect::Every) => {
-                let tails = sent
-                    .iter()
-                    .zip(&self.next)
-                    .map(|(sent, next)| sent.saturating_sub(*next));
+                let tails =
+                    sent.iter().zip(&self.next).map(|(sent, next)| sent.saturating_sub(*next));
                 let lost = self.gaps + tails.sum::<u64>();
                 // A corrupted message fills the gap it leaves: it was not lost.
                 faults.lost += lost.saturating_sub(faults.corrupted);
-                let ahead = sent
-                    .iter()
-                    .zip(&self.next)
-                    .map(|(sent, next)| next.saturating_sub(*sent));
+                let ahead =
+                    sent.iter().zip(&self.next).map(|(sent, next)| next.saturating_sub(*sent));
                 faults.unexpected += ahead.sum::<u64>();
             }
             (_, Expect::Increasing) => {}
@@ -224,20 +216,13 @@ impl Ledger {
         let index = usize::from(head.publisher.wrapping_sub(self.first_publisher));
         let near = self.next.get(index).copied().unwrap_or(0);
         let ahead = (head.sequence as u32).wrapping_sub(near as u32) as i32;
-        Head {
-            sequence: near.wrapping_add_signed(i64::from(ahead)),
-            ..head
-        }
+        Head { sequence: near.wrapping_add_signed(i64::from(ahead)), ..head }
     }
 
     #[cold]
     fn altered(&mut self, head: Head) -> Option<Head> {
         self.faults.corrupted(|| {
-            let Head {
-                publisher,
-                sequence,
-                ..
-            } = head;
+            let Head { publisher, sequence, .. } = head;
             format!("bad checksum in what says it is message {sequence} of publisher {publisher}")
         });
         None
@@ -291,11 +276,7 @@ impl Roll {
     /// A roll for `publishers` publishers numbered from `first_publisher`.
     pub fn new(first_publisher: u16, publishers: usize) -> Self {
         let lanes = (0..publishers).map(|_| Lane::default()).collect();
-        Self {
-            first_publisher,
-            lanes,
-            faults: Faults::default(),
-        }
+        Self { first_publisher, lanes, faults: Faults::default() }
     }
 
     /// Ticks off one message.
@@ -311,8 +292,7 @@ impl Roll {
         }
         let word = (head.sequence - lane.base) / 64;
         if word >= Self::WORDS_MAX {
-            self.faults
-                .unexpected(|| format!("sequence {} is far ahead", head.sequence));
+            self.faults.unexpected(|| format!("sequence {} is far ahead", head.sequence));
             return;
         }
         while lane.words.len() <= word as usize {
@@ -357,16 +337,7 @@ mod tests {
 
     fn payload(publisher: u16, sequence: u64) -> Vec<u8> {
         let mut payload = vec![0; 16];
-        payload::write_full(
-            &mut payload,
-            Head {
-                publisher,
-                sequence,
-                time: 0,
-            },
-            0,
-            1,
-        );
+        payload::write_full(&mut payload, Head { publisher, sequence, time: 0 }, 0, 1);
         payload
     }
 
@@ -449,16 +420,8 @@ mod tests {
         assert!(members.iter_mut().all(|m| m.close(&[1000]).is_clean()));
         assert_eq!(roll.close(&[1001]).lost, 1);
 
-        roll.tick(Head {
-            publisher: 0,
-            sequence: 999,
-            time: 0,
-        });
-        roll.tick(Head {
-            publisher: 0,
-            sequence: 5,
-            time: 0,
-        });
+        roll.tick(Head { publisher: 0, sequence: 999, time: 0 });
+        roll.tick(Head { publisher: 0, sequence: 5, time: 0 });
         assert_eq!(roll.close(&[1000]).duplicated, 2);
         members[0].enter(&payload(0, 10));
         assert_eq!(members[0].close(&[1000]).reordered, 1);
@@ -471,16 +434,7 @@ mod tests {
         ledger.next[0] = first;
         for sequence in first..first + 5 {
             let mut payload = [0; 8];
-            payload::write_short(
-                &mut payload,
-                Head {
-                    publisher: 0,
-                    sequence,
-                    time: 0,
-                },
-                0,
-                1,
-            );
+            payload::write_short(&mut payload, Head { publisher: 0, sequence, time: 0 }, 0, 1);
             let head = ledger.enter(&payload);
             assert_eq!(head.map(|head| head.sequence), Some(sequence));
         }

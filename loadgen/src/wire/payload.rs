@@ -102,11 +102,7 @@ pub fn read_full(payload: &[u8]) -> Head {
 /// Reads the head of a [`Layout::Short`] payload.
 pub fn read_short(payload: &[u8]) -> Head {
     let word = word_at(payload, 0);
-    Head {
-        publisher: word as u16,
-        sequence: (word >> 16) & 0xffff_ffff,
-        time: 0,
-    }
+    Head { publisher: word as u16, sequence: (word >> 16) & 0xffff_ffff, time: 0 }
 }
 
 /// True if the checksum of a [`Layout::Full`] payload is right.
@@ -155,10 +151,7 @@ fn hash_lanes(bytes: &[u8]) -> u64 {
         b = step(b, u64::from_le_bytes(last));
     }
     // The lanes enter turned by different amounts, so that exchanging two changes the hash.
-    step(
-        step(a, b.rotate_left(17)),
-        step(c, d.rotate_left(31)).rotate_left(7),
-    )
+    step(step(a, b.rotate_left(17)), step(c, d.rotate_left(31)).rotate_left(7))
 }
 
 /// Fills `bytes` with noise that depends on `key` alone.
@@ -189,10 +182,7 @@ fn seal(word: u64, time: u32, filler: u64, seed: u64) -> u32 {
 
 #[inline]
 fn step(state: u64, word: u64) -> u64 {
-    (state ^ word)
-        .wrapping_mul(K1)
-        .rotate_left(29)
-        .wrapping_mul(K2)
+    (state ^ word).wrapping_mul(K1).rotate_left(29).wrapping_mul(K2)
 }
 
 #[inline]
@@ -209,11 +199,7 @@ mod tests {
     const SEED: u64 = 0x1234_5678_9abc_def0;
 
     fn full(size: usize) -> (Vec<u8>, Head) {
-        let head = Head {
-            publisher: 7,
-            sequence: 0x1234_5678_9abc,
-            time: 0xdead_beef,
-        };
+        let head = Head { publisher: 7, sequence: 0x1234_5678_9abc, time: 0xdead_beef };
         let mut payload = vec![0; size];
         fill(&mut payload[HEAD_BYTES..], 42);
         let filler = filler_hash(&payload[HEAD_BYTES..]);
@@ -250,11 +236,7 @@ mod tests {
     #[test]
     fn a_short_payload_reads_back_and_a_flipped_bit_is_found() {
         for size in 8..16 {
-            let head = Head {
-                publisher: 3,
-                sequence: 77,
-                time: 0,
-            };
+            let head = Head { publisher: 3, sequence: 77, time: 0 };
             let mut payload = vec![0; size];
             fill(&mut payload[8..], 5);
             let filler = filler_hash(&payload[8..]);

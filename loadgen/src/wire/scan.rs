@@ -51,11 +51,7 @@ const LINE_BYTES_MAX: usize = 64 * 1024;
 pub fn next_op(data: &[u8]) -> Result<(Op<'_>, usize), Trouble> {
     let Some(end) = memchr(b'\n', data) else {
         let too_long = data.len() > LINE_BYTES_MAX;
-        return Err(if too_long {
-            Trouble::Malformed
-        } else {
-            Trouble::Incomplete
-        });
+        return Err(if too_long { Trouble::Malformed } else { Trouble::Incomplete });
     };
     let line = data[..end].strip_suffix(b"\r").unwrap_or(&data[..end]);
     let body = &data[end + 1..];
@@ -94,14 +90,8 @@ fn message<'a>(
         _ => return Err(Trouble::Malformed),
     };
     let total = number(fields[count - 1]).ok_or(Trouble::Malformed)?;
-    let header = if has_header {
-        number(fields[count - 2])
-    } else {
-        Some(0)
-    };
-    let header = header
-        .filter(|&header| header <= total)
-        .ok_or(Trouble::Malformed)?;
+    let header = if has_header { number(fields[count - 2]) } else { Some(0) };
+    let header = header.filter(|&header| header <= total).ok_or(Trouble::Malformed)?;
     if body.len() < total + 2 {
         return Err(Trouble::Incomplete);
     }
@@ -109,13 +99,7 @@ fn message<'a>(
         return Err(Trouble::Malformed);
     }
     let payload = &body[header..total];
-    let msg = Msg {
-        subject: fields[0],
-        sid: fields[1],
-        reply,
-        payload,
-        has_header,
-    };
+    let msg = Msg { subject: fields[0], sid: fields[1], reply, payload, has_header };
     Ok((Op::Msg(msg), body_at + total + 2))
 }
 
@@ -125,8 +109,7 @@ pub fn number(digits: &[u8]) -> Option<usize> {
         return None;
     }
     digits.iter().try_fold(0, |value, byte| {
-        byte.is_ascii_digit()
-            .then(|| value * 10 + usize::from(byte - b'0'))
+        byte.is_ascii_digit().then(|| value * 10 + usize::from(byte - b'0'))
     })
 }
 
@@ -155,11 +138,7 @@ mod tests {
     fn every_cut_of_a_message_is_incomplete() {
         let whole = b"MSG a.b 7 5\r\nhello\r\n";
         for cut in 0..whole.len() {
-            assert_eq!(
-                next_op(&whole[..cut]),
-                Err(Trouble::Incomplete),
-                "cut at {cut}"
-            );
+            assert_eq!(next_op(&whole[..cut]), Err(Trouble::Incomplete), "cut at {cut}");
         }
     }
 
@@ -183,16 +162,8 @@ mod tests {
             b"HMSG a 1 9 5\r\nhello\r\n",
             b"HELLO\r\n",
         ] {
-            assert_eq!(
-                next_op(bad),
-                Err(Trouble::Malformed),
-                "{:?}",
-                bad.escape_ascii()
-            );
+            assert_eq!(next_op(bad), Err(Trouble::Malformed), "{:?}", bad.escape_ascii());
         }
-        assert_eq!(
-            next_op(&vec![b'x'; LINE_BYTES_MAX + 1]),
-            Err(Trouble::Malformed)
-        );
+        assert_eq!(next_op(&vec![b'x'; LINE_BYTES_MAX + 1]), Err(Trouble::Malformed));
     }
 }

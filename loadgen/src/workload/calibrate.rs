@@ -21,17 +21,11 @@ pub struct Cost {
 pub fn run(size: usize, messages: u64) -> Result<Cost, Error> {
     let mut ring = FrameRing::new("load.0000", 0, size, RING_BYTES, 1);
     let mut inbox = Inbox::new(Ledger::new(size, 0, 1, Expect::Every, 1), "load.0000", size);
-    let span = Span {
-        warmup_ns: 0,
-        measure_ns: u64::MAX / 2,
-        count: None,
-    };
+    let span = Span { warmup_ns: 0, measure_ns: u64::MAX / 2, count: None };
     let mut recorder = Recorder::start(span, None, Progress::new("", false));
     recorder.advance(clock::now(), 0, 0);
-    let (published, delivered) = (
-        format!("PUB load.0000 {size}\r\n"),
-        format!("MSG load.0000 1 {size}\r\n"),
-    );
+    let (published, delivered) =
+        (format!("PUB load.0000 {size}\r\n"), format!("MSG load.0000 1 {size}\r\n"));
     let mut stream = Vec::new();
     let (mut stamp_ns, mut check_ns) = (0, 0);
     while ring.sequence() < messages {
@@ -45,12 +39,8 @@ pub fn run(size: usize, messages: u64) -> Result<Cost, Error> {
         }
         ring.wrote(ring.pending().len());
         let received = clock::thread_cpu();
-        let mut sink = Sink {
-            now_ns: clock::now(),
-            roll: None,
-            recorder: &mut recorder,
-            record_every: false,
-        };
+        let mut sink =
+            Sink { now_ns: clock::now(), roll: None, recorder: &mut recorder, record_every: false };
         inbox.take(&stream, &mut sink);
         check_ns += clock::thread_cpu() - received;
         stamp_ns += stamped - started;
@@ -58,14 +48,9 @@ pub fn run(size: usize, messages: u64) -> Result<Cost, Error> {
     let count = ring.sequence();
     let faults = inbox.ledger.close(&[count]);
     if !faults.is_clean() {
-        return Err(Error::Protocol(format!(
-            "own messages fail the check: {faults:?}"
-        )));
+        return Err(Error::Protocol(format!("own messages fail the check: {faults:?}")));
     }
-    Ok(Cost {
-        stamp_ns: stamp_ns as f64 / count as f64,
-        check_ns: check_ns as f64 / count as f64,
-    })
+    Ok(Cost { stamp_ns: stamp_ns as f64 / count as f64, check_ns: check_ns as f64 / count as f64 })
 }
 
 const RING_BYTES: usize = 128 * 1024;

@@ -43,23 +43,14 @@ pub fn run(spec: &Floor, options: &RunOptions, progress: Progress) -> Result<Run
     if !(payload::HEAD_BYTES..=READ_BYTES).contains(&spec.size) {
         return Err(Error::Usage("the size must be 16 to 65536".into()));
     }
-    let io = |source| Error::Os {
-        call: "socket",
-        source,
-    };
+    let io = |source| Error::Os { call: "socket", source };
     let listener = TcpListener::bind("127.0.0.1:0").map_err(io)?;
     let address = listener.local_addr().map_err(io)?;
     let near = TcpStream::connect(address).map_err(io)?;
     let far = TcpStream::connect(address).map_err(io)?;
-    let inside = [
-        listener.accept().map_err(io)?.0,
-        listener.accept().map_err(io)?.0,
-    ];
+    let inside = [listener.accept().map_err(io)?.0, listener.accept().map_err(io)?.0];
     for socket in [&near, &far, &inside[0], &inside[1]] {
-        socket
-            .set_nodelay(true)
-            .and_then(|()| socket.set_nonblocking(true))
-            .map_err(io)?;
+        socket.set_nodelay(true).and_then(|()| socket.set_nonblocking(true)).map_err(io)?;
     }
     let (mask, timeout_ns) = (options.server_mask, if spec.awake { 0 } else { IDLE_NS });
     let relay = std::thread::spawn(move || relay(inside, mask, timeout_ns));
@@ -71,17 +62,12 @@ pub fn run(spec: &Floor, options: &RunOptions, progress: Progress) -> Result<Run
 }
 
 fn join(relay: JoinHandle<Result<(), Error>>) -> Result<(), Error> {
-    relay
-        .join()
-        .unwrap_or_else(|_| Err(Error::Server("the relay ended early".into())))
+    relay.join().unwrap_or_else(|_| Err(Error::Server("the relay ended early".into())))
 }
 
 /// Copies bytes both ways until one side closes.
 fn relay(mut sockets: [TcpStream; 2], mask: CpuMask, timeout_ns: u64) -> Result<(), Error> {
-    mask.apply().map_err(|source| Error::Os {
-        call: "sched_setaffinity",
-        source,
-    })?;
+    mask.apply().map_err(|source| Error::Os { call: "sched_setaffinity", source })?;
     let mut epoll = Epoll::new()?;
     for (token, socket) in sockets.iter().enumerate() {
         epoll.add(socket.as_raw_fd(), token)?;
@@ -132,12 +118,7 @@ struct End {
 
 impl End {
     fn new(socket: TcpStream) -> Self {
-        Self {
-            socket,
-            readable: true,
-            bytes: vec![0; 2 * READ_BYTES],
-            filled: 0,
-        }
+        Self { socket, readable: true, bytes: vec![0; 2 * READ_BYTES], filled: 0 }
     }
 
     /// Reads once; returns the length of the whole messages at the front of `bytes`.
@@ -149,12 +130,7 @@ impl End {
                 self.filled += count;
             }
             Err(error) if error.kind() == ErrorKind::WouldBlock => self.readable = false,
-            Err(source) => {
-                return Err(Error::Os {
-                    call: "read",
-                    source,
-                })
-            }
+            Err(source) => return Err(Error::Os { call: "read", source }),
         }
         Ok(self.filled / size * size)
     }
@@ -250,47 +226,30 @@ impl<'a> Prober<'a> {
                 _ => POLL_NS,
             };
             for ready in self.epoll.wait(timeout_ns.min(POLL_NS))? {
-                let end = if ready.token == 0 {
-                    &mut self.near
-                } else {
-                    &mut self.far
-                };
+                let end = if ready.token == 0 { &mut self.near } else { &mut self.far };
                 end.readable |= ready.readable;
             }
         }
     }
 
     fn send(&mut self, time_ns: u64) -> Result<(), Error> {
-        let head = Head {
-            publisher: 0,
-            sequence: self.sequence,
-            time: payload::wire_time(time_ns),
-        };
+        let head =
+            Head { publisher: 0, sequence: self.sequence, time: payload::wire_time(time_ns) };
         payload::write_full(&mut self.frame, head, self.filler, self.seed);
         self.sequence += 1;
-        write_all(&mut self.near.socket, &self.frame).map_err(|source| Error::Os {
-            call: "write",
-            source,
-        })
+        write_all(&mut self.near.socket, &self.frame)
+            .map_err(|source| Error::Os { call: "write", source })
     }
 
     fn receive(&mut self) -> Result<bool, Error> {
         let size = self.spec.size;
         if self.far.readable && self.spec.request {
             let whole = self.far.fill(size)?;
-            write_all(&mut self.far.socket, &self.far.bytes[..whole]).map_err(|source| {
-                Error::Os {
-                    call: "write",
-                    source,
-                }
-            })?;
+            write_all(&mut self.far.socket, &self.far.bytes[..whole])
+                .map_err(|source| Error::Os { call: "write", source })?;
             self.far.consume(whole);
         }
-        let end = if self.spec.request {
-            &mut self.near
-        } else {
-            &mut self.far
-        };
+        let end = if self.spec.request { &mut self.near } else { &mut self.far };
         if !end.readable {
             return Ok(false);
         }
@@ -298,8 +257,7 @@ impl<'a> Prober<'a> {
         let now_ns = clock::now();
         for message in end.bytes[..whole].chunks_exact(size) {
             if let Some(head) = self.ledger.enter(message) {
-                self.recorder
-                    .latency(now_ns, payload::elapsed_ns(now_ns, head.time));
+                self.recorder.latency(now_ns, payload::elapsed_ns(now_ns, head.time));
             }
         }
         end.consume(whole);

@@ -35,25 +35,16 @@ pub fn run(
 ) -> Result<RunResult, Error> {
     let files = process::raise_open_files() as usize;
     if spec.connections == 0 || spec.connections + 16 > files {
-        return Err(Error::Usage(format!(
-            "connections must be 1 to {}",
-            files - 16
-        )));
+        return Err(Error::Usage(format!("connections must be 1 to {}", files - 16)));
     }
-    let span = Span {
-        warmup_ns: 0,
-        measure_ns: u64::MAX / 2,
-        count: None,
-    };
+    let span = Span { warmup_ns: 0, measure_ns: u64::MAX / 2, count: None };
     let resident = || target.process.and_then(|process| process.resident_bytes());
     let before = resident();
     let mut recorder = Recorder::start(span, target.process, progress);
     let mut crowd = Crowd::new()?;
     crowd.open(spec, target, options, &mut recorder)?;
     crowd.watch(SETTLE_NS)?;
-    let grown = resident()
-        .zip(before)
-        .map(|(after, before)| after as f64 - before as f64);
+    let grown = resident().zip(before).map(|(after, before)| after as f64 - before as f64);
     crowd.watch((spec.hold_seconds * 1e9) as u64)?;
 
     let closing = clock::now();
@@ -67,10 +58,7 @@ pub fn run(
     result.extra.insert("connect_rate".into(), result.rate);
     result.extra.insert("close_seconds".into(), close_seconds);
     if let Some(bytes) = grown {
-        result.extra.insert(
-            "bytes_per_connection".into(),
-            bytes / spec.connections as f64,
-        );
+        result.extra.insert("bytes_per_connection".into(), bytes / spec.connections as f64);
     }
     Ok(result)
 }
@@ -83,11 +71,7 @@ struct Crowd {
 
 impl Crowd {
     fn new() -> Result<Self, Error> {
-        Ok(Self {
-            epoll: Epoll::new()?,
-            buffer: ReadBuffer::new(0),
-            connections: Vec::new(),
-        })
+        Ok(Self { epoll: Epoll::new()?, buffer: ReadBuffer::new(0), connections: Vec::new() })
     }
 
     fn open(

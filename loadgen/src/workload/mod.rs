@@ -94,7 +94,5 @@ impl Workload {
 pub fn run_seed() -> u64 {
     use std::hash::{BuildHasher, Hasher};
     // The standard library keys each hasher state from the system's random source.
-    std::collections::hash_map::RandomState::new()
-        .build_hasher()
-        .finish()
+    std::collections::hash_map::RandomState::new().build_hasher().finish()
 }

@@ -100,14 +100,10 @@ impl<'a> Engine<'a> {
         progress: Progress,
     ) -> Result<Self, Error> {
         if spec.publishers == 0 || spec.subscribers == 0 || spec.publishers > MAX_PUBLISHERS {
-            return Err(Error::Usage(
-                "publishers and subscribers must be 1 to 65535".into(),
-            ));
+            return Err(Error::Usage("publishers and subscribers must be 1 to 65535".into()));
         }
         if spec.queue && spec.size < payload::SHORT_HEAD_BYTES {
-            return Err(Error::Usage(
-                "a queue group needs payloads of 8 bytes or more".into(),
-            ));
+            return Err(Error::Usage("a queue group needs payloads of 8 bytes or more".into()));
         }
         let seed = run_seed();
         let epoll = Epoll::new()?;
@@ -117,11 +113,7 @@ impl<'a> Engine<'a> {
             true => format!("load.{:04x}.{channel}", seed as u16),
             false => format!("load.{:04x}", seed as u16),
         };
-        let expect = if spec.queue {
-            Expect::Increasing
-        } else {
-            Expect::Every
-        };
+        let expect = if spec.queue { Expect::Increasing } else { Expect::Every };
 
         let mut subscribers = Vec::new();
         for channel in 0..channel_count {
@@ -135,11 +127,7 @@ impl<'a> Engine<'a> {
                 let first = if spec.distinct { channel } else { 0 };
                 let ledger = Ledger::new(spec.size, first as u16, publishers_each, expect, seed);
                 let inbox = Inbox::new(ledger, &subject, spec.size);
-                subscribers.push(Subscriber {
-                    connection,
-                    inbox,
-                    channel,
-                });
+                subscribers.push(Subscriber { connection, inbox, channel });
             }
         }
         let window_bytes = (options.window_bytes / channel_count).max(WINDOW_BYTES_MIN);
@@ -150,11 +138,7 @@ impl<'a> Engine<'a> {
             let connection = Connection::open(target.address, &target.credentials, b"")?;
             epoll.add(connection.descriptor(), index)?;
             let ring = FrameRing::new(&subject(channel), index as u16, spec.size, ring_bytes, seed);
-            publishers.push(Publisher {
-                connection,
-                ring,
-                channel,
-            });
+            publishers.push(Publisher { connection, ring, channel });
         }
         let fanout = if spec.queue { 1 } else { spec.subscribers };
         let frame_bytes = publishers[0].ring.frame_bytes();
@@ -165,10 +149,7 @@ impl<'a> Engine<'a> {
             sent: 0,
             received: 0,
             roll: spec.queue.then(|| {
-                Roll::new(
-                    if spec.distinct { channel as u16 } else { 0 },
-                    publishers_each,
-                )
+                Roll::new(if spec.distinct { channel as u16 } else { 0 }, publishers_each)
             }),
         });
         Ok(Self {
@@ -264,8 +245,7 @@ impl<'a> Engine<'a> {
                 break;
             }
             pacer.issue();
-            self.late
-                .saturating_record(now_ns.saturating_sub(due_ns).max(1));
+            self.late.saturating_record(now_ns.saturating_sub(due_ns).max(1));
             self.channels[publisher.channel].sent += 1;
             self.sent += 1;
             self.turn = (self.turn + 1) % count;
@@ -314,20 +294,14 @@ impl<'a> Engine<'a> {
 
     /// Deliveries due for everything sent.
     fn due(&self) -> u64 {
-        self.channels
-            .iter()
-            .map(|channel| channel.sent * channel.fanout)
-            .sum()
+        self.channels.iter().map(|channel| channel.sent * channel.fanout).sum()
     }
 
     /// Takes in what is outstanding, then asks each subscriber's connection for a PONG: what the
     /// server sends twice comes before it.
     fn drain(&mut self) -> Result<(), Error> {
         self.run_until(|engine| {
-            let flushed = engine
-                .publishers
-                .iter()
-                .all(|p| p.ring.pending().is_empty());
+            let flushed = engine.publishers.iter().all(|p| p.ring.pending().is_empty());
             flushed && engine.received >= engine.due()
         })?;
         for subscriber in &mut self.subscribers {
@@ -371,11 +345,7 @@ impl<'a> Engine<'a> {
             faults.merge(&subscriber.inbox.ledger.close(own));
         }
         for (index, channel) in self.channels.iter().enumerate() {
-            let own = if self.spec.distinct {
-                &sent[index..=index]
-            } else {
-                &sent[..]
-            };
+            let own = if self.spec.distinct { &sent[index..=index] } else { &sent[..] };
             if let Some(roll) = &channel.roll {
                 let mut rolled = roll.close(own);
                 // An altered message fills the place it leaves on the roll.
@@ -385,39 +355,22 @@ impl<'a> Engine<'a> {
                 }
             }
         }
-        let verified = self
-            .subscribers
-            .iter()
-            .map(|s| s.inbox.ledger.received)
-            .sum();
+        let verified = self.subscribers.iter().map(|s| s.inbox.ledger.received).sum();
         let mut result = RunResult::new("pubsub", self.spec.size, self.recorder.summary(), faults);
         result.verified = verified;
         if self.spec.queue {
-            let shares = self
-                .subscribers
-                .iter()
-                .map(|s| s.inbox.ledger.received as f64);
+            let shares = self.subscribers.iter().map(|s| s.inbox.ledger.received as f64);
             let mean = verified as f64 / self.subscribers.len() as f64;
             let (low, high) = shares.fold((f64::MAX, 0f64), |(l, h), s| (l.min(s), h.max(s)));
-            result
-                .extra
-                .insert("member_low_share".into(), low / mean.max(1.0));
-            result
-                .extra
-                .insert("member_high_share".into(), high / mean.max(1.0));
+            result.extra.insert("member_low_share".into(), low / mean.max(1.0));
+            result.extra.insert("member_high_share".into(), high / mean.max(1.0));
         }
         if self.spec.rate.is_some() {
             result.paced = true;
             let late = |quantile| self.late.value_at_quantile(quantile) as f64 / 1e9;
-            result
-                .extra
-                .insert("pacer_late_p50_seconds".into(), late(0.5));
-            result
-                .extra
-                .insert("pacer_late_p99_seconds".into(), late(0.99));
-            result
-                .extra
-                .insert("pacer_late_p99.9_seconds".into(), late(0.999));
+            result.extra.insert("pacer_late_p50_seconds".into(), late(0.5));
+            result.extra.insert("pacer_late_p99_seconds".into(), late(0.99));
+            result.extra.insert("pacer_late_p99.9_seconds".into(), late(0.999));
         }
         result
     }
@@ -444,9 +397,7 @@ impl Publisher {
     fn read_control(&mut self, buffer: &mut ReadBuffer) -> Result<(), Error> {
         match self.connection.pull_messages(buffer, |_, _| {})? {
             0 => Ok(()),
-            _ => Err(Error::Protocol(
-                "a message on a publisher's connection".into(),
-            )),
+            _ => Err(Error::Protocol("a message on a publisher's connection".into())),
         }
     }
 }

@@ -140,25 +140,14 @@ impl Requester {
         let Some(slot) = self.waiting.free.pop() else {
             return false;
         };
-        self.waiting.slots[slot as usize] = Slot {
-            busy: true,
-            sequence: self.sequence,
-            sent_ns,
-        };
+        self.waiting.slots[slot as usize] = Slot { busy: true, sequence: self.sequence, sent_ns };
         let mut digits = slot;
-        for byte in self.frame[self.slot_at..self.slot_at + SLOT_DIGITS]
-            .iter_mut()
-            .rev()
-        {
+        for byte in self.frame[self.slot_at..self.slot_at + SLOT_DIGITS].iter_mut().rev() {
             *byte = b'0' + (digits % 10) as u8;
             digits /= 10;
         }
         let time = payload::wire_time(sent_ns);
-        let head = Head {
-            publisher: self.waiting.id,
-            sequence: self.sequence,
-            time,
-        };
+        let head = Head { publisher: self.waiting.id, sequence: self.sequence, time };
         let payload = &mut self.frame[self.payload_at..self.payload_at + size];
         match Layout::of(size) {
             Layout::Full => payload::write_full(payload, head, self.filler, seed),
@@ -179,10 +168,7 @@ impl Waiting {
         let Some((slot, number)) = slot.zip(number).filter(|(slot, _)| slot.busy) else {
             let subject = msg.subject;
             self.faults.unexpected(|| {
-                format!(
-                    "a reply on \"{}\" that nobody waits for",
-                    subject.escape_ascii()
-                )
+                format!("a reply on \"{}\" that nobody waits for", subject.escape_ascii())
             });
             return None;
         };
@@ -205,8 +191,7 @@ impl Waiting {
             };
         if !sound {
             let (id, sequence) = (self.id, slot.sequence);
-            self.faults
-                .corrupted(|| format!("bad reply to request {sequence} of requester {id}"));
+            self.faults.corrupted(|| format!("bad reply to request {sequence} of requester {id}"));
         }
         Some(slot.sent_ns)
     }
@@ -228,9 +213,7 @@ impl Responder {
         let (outbox, ledger) = (&mut self.outbox, &mut self.ledger);
         let count = self.connection.pull_messages(buffer, |msg, _| {
             if msg.payload.len() != size || msg.reply.is_empty() {
-                ledger
-                    .faults
-                    .corrupted(|| "a request of the wrong size or without reply".into());
+                ledger.faults.corrupted(|| "a request of the wrong size or without reply".into());
                 return;
             }
             ledger.enter(msg.payload);
@@ -294,23 +277,13 @@ impl<'a> Engine<'a> {
             && spec.responders > 0
             && (1..100_000).contains(&spec.in_flight);
         if !fits {
-            return Err(Error::Usage(
-                "requesters, responders or in-flight out of range".into(),
-            ));
+            return Err(Error::Usage("requesters, responders or in-flight out of range".into()));
         }
         let seed = run_seed();
-        let names = Names {
-            seed,
-            tag: seed as u16,
-            subject: format!("ask.{:04x}", seed as u16),
-        };
+        let names = Names { seed, tag: seed as u16, subject: format!("ask.{:04x}", seed as u16) };
         let epoll = Epoll::new()?;
         let queue = if spec.responders > 1 { " workers" } else { "" };
-        let expect = if spec.responders > 1 {
-            Expect::Increasing
-        } else {
-            Expect::Every
-        };
+        let expect = if spec.responders > 1 { Expect::Increasing } else { Expect::Every };
         let mut responders = Vec::new();
         for index in 0..spec.responders {
             let setup = format!("SUB {}{queue} 1\r\n", names.subject);
@@ -318,11 +291,7 @@ impl<'a> Engine<'a> {
                 Connection::open(target.address, &target.credentials, setup.as_bytes())?;
             epoll.add(connection.descriptor(), spec.requesters + index)?;
             let ledger = Ledger::new(spec.size, 0, spec.requesters, expect, seed);
-            responders.push(Responder {
-                connection,
-                outbox: Outbox::default(),
-                ledger,
-            });
+            responders.push(Responder { connection, outbox: Outbox::default(), ledger });
         }
         let mut requesters = Vec::new();
         for index in 0..spec.requesters {
@@ -408,8 +377,7 @@ impl<'a> Engine<'a> {
                 .find(|&index| self.requesters[index].ask(due_ns, self.spec.size, self.names.seed));
             let Some(turn) = turn else { break };
             pacer.issue();
-            self.late
-                .saturating_record(now_ns.saturating_sub(due_ns).max(1));
+            self.late.saturating_record(now_ns.saturating_sub(due_ns).max(1));
             self.sent += 1;
             self.turn = turn + 1;
         }
@@ -438,11 +406,7 @@ impl<'a> Engine<'a> {
     }
 
     fn take_replies(&mut self, index: usize, size: usize, seed: u64) -> Result<bool, Error> {
-        let Requester {
-            connection,
-            waiting,
-            ..
-        } = &mut self.requesters[index];
+        let Requester { connection, waiting, .. } = &mut self.requesters[index];
         let (recorder, received) = (&mut self.recorder, &mut self.received);
         let count = connection.pull_messages(&mut self.buffer, |msg, now_ns| {
             if let Some(sent_ns) = waiting.accept(msg, size, seed) {
@@ -471,12 +435,7 @@ impl<'a> Engine<'a> {
 
     /// Waits for the replies outstanding, then for a PONG on each requester's connection.
     fn drain(&mut self) -> Result<(), Error> {
-        self.run_until(|engine| {
-            engine
-                .requesters
-                .iter()
-                .all(|r| r.waiting.outstanding() == 0)
-        })?;
+        self.run_until(|engine| engine.requesters.iter().all(|r| r.waiting.outstanding() == 0))?;
         for requester in &mut self.requesters {
             if requester.outbox.bytes.is_empty() {
                 requester.connection.send_ping()?;
@@ -511,11 +470,7 @@ impl<'a> Engine<'a> {
             if lost > 0 {
                 let id = requester.waiting.id;
                 let first = Some(format!("{lost} requests of requester {id} got no reply"));
-                faults.merge(&Faults {
-                    lost,
-                    first,
-                    ..Faults::default()
-                });
+                faults.merge(&Faults { lost, first, ..Faults::default() });
             }
         }
         let asked: Vec<u64> = self.requesters.iter().map(|r| r.sequence).collect();
@@ -532,15 +487,9 @@ impl<'a> Engine<'a> {
         if self.spec.rate.is_some() {
             result.paced = true;
             let late = |quantile| self.late.value_at_quantile(quantile) as f64 / 1e9;
-            result
-                .extra
-                .insert("pacer_late_p50_seconds".into(), late(0.5));
-            result
-                .extra
-                .insert("pacer_late_p99_seconds".into(), late(0.99));
-            result
-                .extra
-                .insert("pacer_late_p99.9_seconds".into(), late(0.999));
+            result.extra.insert("pacer_late_p50_seconds".into(), late(0.5));
+            result.extra.insert("pacer_late_p99_seconds".into(), late(0.99));
+            result.extra.insert("pacer_late_p99.9_seconds".into(), late(0.999));
         }
         result
     }

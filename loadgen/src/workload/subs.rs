@@ -54,9 +54,7 @@ pub fn run(
         && spec.size >= payload::HEAD_BYTES
         && (1..=MAX_SUBJECTS).contains(&spec.subjects);
     if !fits {
-        return Err(Error::Usage(
-            "the parameters of the storm are out of range".into(),
-        ));
+        return Err(Error::Usage("the parameters of the storm are out of range".into()));
     }
     let seed = run_seed();
     let mut storm = Storm::set_up(spec, target, seed)?;
@@ -130,17 +128,12 @@ impl Pool {
             stamped: 0,
         };
         for words in random.chunks_exact(16) {
-            let Head {
-                sequence: choice,
-                time: noise,
-                ..
-            } = payload::read_full(words);
+            let Head { sequence: choice, time: noise, .. } = payload::read_full(words);
             let number = choice as usize % spec.subscriptions;
             let subject = matching(spec, seed as u16, number, u64::from(noise));
             let head = format!("PUB {subject} {}\r\n", spec.size);
             pool.frames.extend_from_slice(head.as_bytes());
-            pool.frames
-                .resize(pool.frames.len() + payload::HEAD_BYTES, 0);
+            pool.frames.resize(pool.frames.len() + payload::HEAD_BYTES, 0);
             pool.frames.extend_from_slice(&filler);
             pool.frames.extend_from_slice(b"\r\n");
             pool.frame_at.push(pool.frames.len());
@@ -167,11 +160,7 @@ impl Pool {
         {
             let end = self.frame_at[(self.sequence % slots) as usize + 1];
             let at = end - 2 - self.size;
-            let head = Head {
-                publisher: 0,
-                sequence: self.sequence,
-                time,
-            };
+            let head = Head { publisher: 0, sequence: self.sequence, time };
             payload::write_full(&mut self.frames[at..end - 2], head, self.filler, self.seed);
             self.stamped = end;
             self.sequence += 1;
@@ -316,12 +305,7 @@ impl Storm {
             let connection = Connection::open(target.address, &target.credentials, b"")?;
             epoll.add(connection.descriptor(), index)?;
             let ledger = Ledger::new(spec.size, 0, 1, Expect::Increasing, seed);
-            listeners.push(Listener {
-                connection,
-                ledger,
-                slots: Vec::new(),
-                cursor: 0,
-            });
+            listeners.push(Listener { connection, ledger, slots: Vec::new(), cursor: 0 });
         }
         Ok(Self {
             epoll,
@@ -350,9 +334,7 @@ impl Storm {
             lines[number % spec.connections].extend_from_slice(line.as_bytes());
         }
         for (slot, number) in self.pool.number.iter().enumerate() {
-            self.listeners[*number as usize % spec.connections]
-                .slots
-                .push(slot as u32);
+            self.listeners[*number as usize % spec.connections].slots.push(slot as u32);
         }
         let frame_bytes = self.pool.frames.len() / self.pool.number.len();
         self.window = (options.window_bytes / frame_bytes).max(16) as u64;
@@ -366,11 +348,7 @@ impl Storm {
             *rest = &rest[listener.connection.push(rest)?..];
         }
         let mut asked = vec![false; spec.connections];
-        while self
-            .listeners
-            .iter()
-            .any(|listener| listener.connection.pongs == 0)
-        {
+        while self.listeners.iter().any(|listener| listener.connection.pongs == 0) {
             check_stop()?;
             self.poll(POLL_NS)?;
             for (index, listener) in self.listeners.iter_mut().enumerate() {
@@ -386,20 +364,13 @@ impl Storm {
                 }
             }
             if clock::now() - started > SUBSCRIBE_NS_MAX {
-                return Err(Error::Server(
-                    "no PONG after the subscriptions in a minute".into(),
-                ));
+                return Err(Error::Server("no PONG after the subscriptions in a minute".into()));
             }
         }
         let seconds = (clock::now() - started) as f64 / 1e9;
         let count = spec.subscriptions as f64;
-        let grown = resident()
-            .zip(before)
-            .map(|(after, before)| after as f64 - before as f64);
-        Ok(Subscribed {
-            rate: count / seconds,
-            bytes_each: grown.map(|bytes| bytes / count),
-        })
+        let grown = resident().zip(before).map(|(after, before)| after as f64 - before as f64);
+        Ok(Subscribed { rate: count / seconds, bytes_each: grown.map(|bytes| bytes / count) })
     }
 
     fn drive(&mut self, options: &RunOptions) -> Result<(), Error> {
@@ -483,9 +454,7 @@ impl Storm {
         for listener in &mut self.listeners {
             listener.connection.send_ping()?;
         }
-        self.run_until(options, |storm| {
-            storm.listeners.iter().all(|l| l.connection.pongs > 0)
-        })
+        self.run_until(options, |storm| storm.listeners.iter().all(|l| l.connection.pongs > 0))
     }
 
     fn run_until(
@@ -516,9 +485,7 @@ impl Storm {
         }
         let mut rolled = self.roll.close(&sent);
         // An altered or misdirected message fills the place it leaves on the roll.
-        rolled.lost = rolled
-            .lost
-            .saturating_sub(faults.corrupted + faults.unexpected);
+        rolled.lost = rolled.lost.saturating_sub(faults.corrupted + faults.unexpected);
         if !rolled.is_clean() {
             faults.merge(&rolled);
         }
@@ -575,9 +542,8 @@ mod tests {
         assert_eq!(patterns.iter().filter(|p| p.ends_with('>')).count(), 20);
         for number in 0..1000 {
             let subject = matching(&SPEC, 7, number, number as u64 * 31);
-            let hits: Vec<usize> = (0..1000)
-                .filter(|&other| matches(&patterns[other], &subject))
-                .collect();
+            let hits: Vec<usize> =
+                (0..1000).filter(|&other| matches(&patterns[other], &subject)).collect();
             assert_eq!(hits, [number], "{subject}");
         }
     }

@@ -42,12 +42,7 @@ impl Subscriber {
         let Pulled::Data(data) = self.connection.pull(buffer)? else {
             return Ok(0);
         };
-        let mut sink = Sink {
-            now_ns: clock::now(),
-            roll,
-            recorder,
-            record_every,
-        };
+        let mut sink = Sink { now_ns: clock::now(), roll, recorder, record_every };
         let mut at = 0;
         let mut messages = 0;
         loop {
@@ -61,10 +56,7 @@ impl Subscriber {
                 Ok((Op::Msg(msg), taken)) => {
                     let subject = msg.subject;
                     self.inbox.ledger.faults.unexpected(|| {
-                        format!(
-                            "a message on \"{}\" that is not ours",
-                            subject.escape_ascii()
-                        )
+                        format!("a message on \"{}\" that is not ours", subject.escape_ascii())
                     });
                     messages += 1;
                     at += taken;
@@ -147,10 +139,9 @@ impl Inbox {
 /// the last two overlapping; calling the library for some twenty bytes costs more.
 #[inline]
 fn is_same(head: &[u8], expected: &[u8]) -> bool {
-    let (Some((_, last)), Some((_, expected_last))) = (
-        head.split_last_chunk::<8>(),
-        expected.split_last_chunk::<8>(),
-    ) else {
+    let (Some((_, last)), Some((_, expected_last))) =
+        (head.split_last_chunk::<8>(), expected.split_last_chunk::<8>())
+    else {
         return head == expected;
     };
     let words = head.chunks_exact(8).zip(expected.chunks_exact(8));

@@ -69,11 +69,7 @@ impl Broker {
 
 fn serve(connection: usize, socket: TcpStream, state: &Mutex<State>) {
     let _ = converse(connection, &socket, state);
-    state
-        .lock()
-        .unwrap()
-        .subscriptions
-        .retain(|sub| sub.connection != connection);
+    state.lock().unwrap().subscriptions.retain(|sub| sub.connection != connection);
 }
 
 fn converse(connection: usize, socket: &TcpStream, state: &Mutex<State>) -> std::io::Result<()> {

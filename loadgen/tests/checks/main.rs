@@ -9,16 +9,7 @@ use broker::{Broker, Misdeed};
 fn run(broker: &Broker, arguments: &str) -> Output {
     Command::new(env!("CARGO_BIN_EXE_midge-load"))
         .args(arguments.split_whitespace())
-        .args([
-            "--server",
-            &broker.address,
-            "--warmup",
-            "0",
-            "--patience",
-            "0.4",
-            "--json",
-            "-",
-        ])
+        .args(["--server", &broker.address, "--warmup", "0", "--patience", "0.4", "--json", "-"])
         .output()
         .unwrap()
 }
@@ -33,15 +24,9 @@ fn verdict(misdeed: Misdeed, arguments: &str) -> (i32, Vec<String>) {
     };
     let faults = &json["sides"][0]["runs"][0]["faults"];
     let kinds = ["lost", "duplicated", "reordered", "corrupted", "unexpected"];
-    let found = kinds
-        .into_iter()
-        .filter(|kind| faults[kind].as_u64() != Some(0));
+    let found = kinds.into_iter().filter(|kind| faults[kind].as_u64() != Some(0));
     let code = output.status.code().unwrap();
-    assert_eq!(
-        code == 1,
-        errors.contains("verification failed"),
-        "{errors}"
-    );
+    assert_eq!(code == 1, errors.contains("verification failed"), "{errors}");
     (code, found.map(str::to_owned).collect())
 }
 
@@ -65,11 +50,7 @@ fn every_workload_is_clean_on_an_honest_broker() {
         "subs --count 3000 --subscriptions 300 --subjects 500",
         "idle --connections 30",
     ] {
-        assert_eq!(
-            verdict(Misdeed::None, arguments),
-            (0, vec![]),
-            "{arguments}"
-        );
+        assert_eq!(verdict(Misdeed::None, arguments), (0, vec![]), "{arguments}");
     }
 }
 
@@ -101,11 +82,7 @@ fn one_altered_byte_is_found() {
         "subs --count 3000 --subscriptions 300 --subjects 500",
     ] {
         for byte in [0, 3, 7] {
-            assert_eq!(
-                verdict(Misdeed::Alter(200, byte), arguments),
-                corrupted,
-                "{arguments}"
-            );
+            assert_eq!(verdict(Misdeed::Alter(200, byte), arguments), corrupted, "{arguments}");
         }
     }
     for byte in [8, 12, 15] {
@@ -121,10 +98,7 @@ fn one_altered_byte_is_found() {
 fn two_swapped_messages_are_found() {
     let reordered = (1, vec!["reordered".to_owned()]);
     assert_eq!(verdict(Misdeed::Swap(200), PUBSUB), reordered);
-    assert_eq!(
-        verdict(Misdeed::Swap(200), "pubsub --count 3000 --size 1000"),
-        reordered
-    );
+    assert_eq!(verdict(Misdeed::Swap(200), "pubsub --count 3000 --size 1000"), reordered);
     let one_member = "pubsub --count 3000 --size 16 --pubs 2 --subs 1 --queue";
     // Neighbours may be of different publishers, which are free to overtake each other.
     let (code, found) = verdict(Misdeed::Swap(200), one_member);
@@ -150,14 +124,8 @@ fn a_broker_that_hangs_up_fails_the_run() {
 fn targets_and_usage_have_their_exit_codes() {
     let broker = Broker::start(Misdeed::None);
     let code = |arguments: &str| run(&broker, arguments).status.code().unwrap();
-    assert_eq!(
-        code("pubsub --count 3000 --assert rate>1 --assert max<100s"),
-        0
-    );
-    assert_eq!(
-        code("pubsub --count 3000 --assert rate>1 --assert rate>1000G"),
-        3
-    );
+    assert_eq!(code("pubsub --count 3000 --assert rate>1 --assert max<100s"), 0);
+    assert_eq!(code("pubsub --count 3000 --assert rate>1 --assert rate>1000G"), 3);
     assert_eq!(code("pubsub --count 3000 --assert nonsense>1"), 3);
     assert_eq!(code("pubsub --assert nonsense"), 2);
     assert_eq!(code("pubsub --pubs 0"), 2);
@@ -169,11 +137,7 @@ fn targets_and_usage_have_their_exit_codes() {
 fn two_servers_are_compared_in_pairs() {
     let (a, b) = (Broker::start(Misdeed::None), Broker::start(Misdeed::None));
     let report = std::env::temp_dir().join(format!("midge-load-test-{}.html", std::process::id()));
-    let arguments = format!(
-        "{PUBSUB} --vs {} --pairs 3 --report {}",
-        b.address,
-        report.display()
-    );
+    let arguments = format!("{PUBSUB} --vs {} --pairs 3 --report {}", b.address, report.display());
     let output = run(&a, &arguments);
     assert_eq!(output.status.code(), Some(0));
     let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
