@@ -120,7 +120,8 @@ impl Lexer<'_> {
             }
         }
         let digits = &self.input[from..self.at];
-        let byte = u8::from_str_radix(digits, 16).ok().filter(|_| !digits.starts_with('+'));
+        let are_two = digits.len() == 2 && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let byte = u8::from_str_radix(digits, 16).ok().filter(|_| are_two);
         byte.ok_or_else(|| {
             self.error(format!("Expected two hexadecimal digits after '\\x', but got '{digits}'"))
         })

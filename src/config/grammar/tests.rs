@@ -3,6 +3,8 @@
 
 use std::io;
 
+use proptest::prelude::*;
+
 use super::*;
 use crate::config::grammar::digest;
 
@@ -224,6 +226,7 @@ fn malformed_entries_fail_in_nats_servers_words() {
         ("a: (abc\n", "Parse error on line 2: 'Unexpected EOF processing block.'"),
         ("server_name: \"a\\qb\"\n", "Parse error on line 1: 'Invalid escape character 'q'. Only the following escape characters are allowed: \\xXX, \\t, \\n, \\r, \\\", \\\\.'"),
         ("a: \"x\\x41\\x4\"\n", "Parse error on line 1: 'Expected two hexadecimal digits after '\\x', but got '4\"''"),
+        ("a: \\x4", "Parse error on line 1: 'Expected two hexadecimal digits after '\\x', but got '4''"),
         ("a: \"x\\xzz\"\n", "Parse error on line 1: 'Expected two hexadecimal digits after '\\x', but got 'zz''"),
     ] {
         fails(text, error);
@@ -353,5 +356,38 @@ fn any_text_ends_in_values_or_an_error() {
     for at in 0..text.len() {
         let _either = parse_file("f", &world(text[..at].to_owned()));
         let _either = parse_file("f", &world(format!("{}{}", &text[..at], &text[at + 1..])));
+    }
+}
+
+proptest! {
+    /// Texts of the characters that mean something, so that most get past the first few states.
+    #[test]
+    fn no_text_panics_or_hangs(text in r#"[ab0-9 \n\t{}\[\]():=,;#/'"\\$.xkmTZ-]{0,80}"#) {
+        let world = World { files: vec![("f", text.leak())], ..World::default() };
+        let _either = parse_file("f", &world);
+    }
+
+    /// What JSON says about strings without escapes and numbers is what we read.
+    #[test]
+    fn json_objects_mean_what_they_say(
+        entries in proptest::collection::btree_map("[a-z]{1,8}", any::<i32>(), 0..8),
+        words in proptest::collection::vec("[a-zA-Z0-9 .:/{}#]{0,12}", 0..4),
+    ) {
+        let mut text = String::from("{\n");
+        for (key, number) in &entries {
+            text.push_str(&format!("  \"{key}\": {number},\n"));
+        }
+        let quoted: Vec<String> = words.iter().map(|word| format!("\"{word}\"")).collect();
+        text.push_str(&format!("  \"Words\": [{}]\n}}\n", quoted.join(", ")));
+        let world = World { files: vec![("f", text.leak())], ..World::default() };
+        let values = parse_file("f", &world).unwrap();
+        for (key, number) in &entries {
+            prop_assert_eq!(&values[key].value, &Value::Integer(i64::from(*number)));
+        }
+        let Value::Array(items) = &values["Words"].value else { panic!("an array") };
+        for (item, word) in items.iter().zip(&words) {
+            prop_assert_eq!(&item.value, &Value::String(word.clone()));
+        }
+        prop_assert_eq!(items.len(), words.len());
     }
 }
