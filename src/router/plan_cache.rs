@@ -450,6 +450,19 @@ mod tests {
         }
         let counts = router.counts();
         assert!(counts.plans > 4000, "{counts:?}");
+
+        let cache = router.cache();
+        assert!(cache.sets.len() > 16 * SETS_MIN, "it has grown several times");
+        let mut placed = 0;
+        for (set, ways) in cache.sets.iter().enumerate() {
+            for way in ways.iter().filter(|way| way.entry != NONE) {
+                let entry = &cache.entries[way.entry as usize];
+                assert!(entry.live, "a way leads to a vacant entry");
+                assert_eq!((cache.set(entry.hash), tag(entry.hash)), (set, way.tag));
+                placed += 1;
+            }
+        }
+        assert_eq!(placed, cache.len(), "an entry is in two sets or in none");
     }
 
     #[test]

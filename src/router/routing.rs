@@ -275,6 +275,11 @@ impl Router {
     }
 
     #[cfg(test)]
+    pub(super) fn cache(&self) -> &PlanCache {
+        &self.cache
+    }
+
+    #[cfg(test)]
     pub(super) fn trie_nodes(&self) -> u32 {
         self.patterns.trie.len()
     }
