@@ -72,8 +72,8 @@ pub struct Client {
 }
 
 impl Client {
-    /// A client that was just accepted.
-    pub fn new(cid: u64, host: Box<str>, authorization: &Authorization) -> Self {
+    /// A client that was just accepted; `seed` is the server's secret.
+    pub fn new(cid: u64, host: Box<str>, authorization: &Authorization, seed: u64) -> Self {
         Self {
             cid,
             host,
@@ -86,7 +86,7 @@ impl Client {
             connected: false,
             authenticated: !authorization.is_required(),
             greeted: false,
-            sids: Sids::default(),
+            sids: Sids::new(seed),
             keepalive: Keepalive::default(),
             described: None,
         }
@@ -103,9 +103,11 @@ impl Client {
         authorization: &Authorization,
         server_headers: bool,
     ) -> Result<bool, Refusal> {
-        let Ok(options) = ConnectOptions::parse(json) else {
-            return Err(Refusal { error: None, reason: CloseReason::ParseError });
-        };
+        // A further CONNECT keeps what it leaves out.
+        let mut options = self.described.take().unwrap_or_default();
+        if let Err(error) = options.apply(json) {
+            return Err(Refusal { error: None, reason: error.close_reason() });
+        }
         if !options.account.is_empty() || options.new_account || !authorization.admits(&options) {
             return Err(Refusal {
                 error: Some(WireError::AuthorizationViolation),
@@ -132,7 +134,7 @@ impl Client {
         self.no_responders = options.no_responders;
         self.authenticated = true;
         self.connected = true;
-        self.described = Some(Box::new(options));
+        self.described = Some(options);
         Ok(headers)
     }
 
@@ -173,8 +175,8 @@ impl Client {
         }
         let reserved = !reply.is_empty()
             && (reply.starts_with(b"_R_.")
-                || reply.starts_with(b"_GR_.")
-                || reply.starts_with(b"$JS.ACK."));
+                || reply.starts_with(b"$JS.ACK.")
+                || reply.len() > b"_GR_.".len() && reply.starts_with(b"_GR_."));
         reserved.then_some(WireError::PublishReplyViolation { reply })
     }
 }

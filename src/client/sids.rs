@@ -10,31 +10,39 @@ use hashbrown::HashTable;
 
 use crate::router::SubId;
 
-/// The hash of a sid; a client that makes its own sids collide slows itself only.
-fn hash_of(sid: &[u8]) -> u64 {
-    FixedState::default().hash_one(sid)
+/// The hash of a sid. The seed is the server's secret: a client that could make
+/// its sids collide would slow the whole shard.
+fn hash_of(seed: u64, sid: &[u8]) -> u64 {
+    FixedState::with_seed(seed).hash_one(sid)
 }
 
 /// Subscription numbers by sid.
 #[derive(Debug, Default)]
 pub struct Sids {
     table: HashTable<SubId>,
+    seed: u64,
 }
 
 impl Sids {
+    /// An empty table whose hashes depend on `seed`.
+    pub fn new(seed: u64) -> Self {
+        Self { table: HashTable::new(), seed }
+    }
+
     /// The subscription of `sid`.
     pub fn get<'a>(&self, sid: &[u8], sid_of: impl Fn(SubId) -> &'a [u8]) -> Option<SubId> {
-        self.table.find(hash_of(sid), |&sub| sid_of(sub) == sid).copied()
+        self.table.find(hash_of(self.seed, sid), |&sub| sid_of(sub) == sid).copied()
     }
 
     /// Adds the subscription of a sid that is not in the table.
     pub fn insert<'a>(&mut self, sid: &[u8], sub: SubId, sid_of: impl Fn(SubId) -> &'a [u8]) {
-        self.table.insert_unique(hash_of(sid), sub, |&sub| hash_of(sid_of(sub)));
+        let seed = self.seed;
+        self.table.insert_unique(hash_of(seed, sid), sub, |&sub| hash_of(seed, sid_of(sub)));
     }
 
     /// Removes a subscription whose sid is `sid`.
     pub fn remove(&mut self, sid: &[u8], sub: SubId) {
-        if let Ok(entry) = self.table.find_entry(hash_of(sid), |&other| other == sub) {
+        if let Ok(entry) = self.table.find_entry(hash_of(self.seed, sid), |&other| other == sub) {
             entry.remove();
         }
         if self.table.is_empty() {
@@ -66,7 +74,7 @@ mod tests {
     fn a_sid_finds_its_subscription_until_it_is_removed() {
         let sids: Vec<String> = (0..1000).map(|i| format!("s{i}")).collect();
         let sid_of = |sub: SubId| sids[sub.0 as usize].as_bytes();
-        let mut table = Sids::default();
+        let mut table = Sids::new(7);
         for (i, sid) in sids.iter().enumerate() {
             assert_eq!(table.get(sid.as_bytes(), sid_of), None);
             table.insert(sid.as_bytes(), SubId(u32::try_from(i).unwrap()), sid_of);

@@ -29,4 +29,4 @@ pub use cli::parse_command_line;
 pub use invocation::{Exit, Invocation};
 pub use options::{Options, MAX_SUB_TOKENS_CEILING, PORT_ANY, PORT_DEFAULT};
 pub use usage::{help_text, version_text, COMPATIBLE_VERSION, MIDGE_VERSION};
-pub use validate::OptionsError;
+pub use validate::{go_duration, OptionsError};

@@ -79,7 +79,7 @@ impl Options {
 }
 
 /// A duration as Go prints it: `1m30s`, `250ms`, `0s`.
-pub(super) fn go_duration(duration: Duration) -> String {
+pub fn go_duration(duration: Duration) -> String {
     let nanos = duration.as_nanos();
     let (unit, per_unit) = match nanos {
         0 => return String::from("0s"),

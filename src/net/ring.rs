@@ -151,6 +151,28 @@ impl Ring {
         }
     }
 
+    /// Submits what is queued and sleeps until something completes, the deadline
+    /// passes or somebody writes the eventfd: one system call. Returns at once
+    /// if completions wait already.
+    ///
+    /// # Errors
+    /// As [`enter`](Self::enter).
+    pub fn wait(&mut self) -> io::Result<()> {
+        self.publish_buffers();
+        self.fill();
+        let sleeps = self.watch.completions() == 0 && self.backlog.is_empty();
+        self.call(u32::from(sleeps))
+    }
+
+    /// Has writes of the eventfd end a [`wait`](Self::wait) from now on, whoever
+    /// writes it.
+    pub fn arm_wake(&mut self) {
+        // A multishot poll reports each write; the counter need not be read.
+        let events = libc::POLLIN.unsigned_abs().into();
+        let entry = opcode::PollAdd::new(types::Fd(self.event_fd.as_raw_fd()), events).multi(true);
+        self.push(entry.build().user_data(pack(Kind::Wake, 0)));
+    }
+
     /// Moves at most `max` completions to `out` and says how many there were, those not reported
     /// included. Zero means that none wait.
     pub fn reap(&mut self, out: &mut Vec<Completion>, max: usize) -> usize {
@@ -375,6 +397,12 @@ impl Ring {
             Kind::Timeout => self.timer.fired().then_some(Completion::Timeout),
             Kind::TimeoutUpdate => None,
             Kind::Cancel => Some(Completion::Cancelled { token, found: result >= 0 }),
+            Kind::Wake => {
+                if !more && result >= 0 {
+                    self.arm_wake();
+                }
+                None
+            }
         }
     }
 

@@ -20,6 +20,8 @@ pub(super) enum Kind {
     /// Completes only if it fails.
     TimeoutUpdate = 6,
     Cancel = 7,
+    /// The eventfd was written. Never reported.
+    Wake = 8,
 }
 
 /// Packs kind and token. The token is at most [`TOKEN_MAX`].
@@ -40,6 +42,7 @@ pub(super) fn unpack(user_data: u64) -> Option<(Kind, u64)> {
         5 => Kind::Timeout,
         6 => Kind::TimeoutUpdate,
         7 => Kind::Cancel,
+        8 => Kind::Wake,
         _ => return None,
     };
     Some((kind, user_data & TOKEN_MAX))

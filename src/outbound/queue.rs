@@ -28,6 +28,7 @@ pub struct Outbound {
     full: VecDeque<Segment>,
     pending: usize,
     in_flight: usize,
+    flight_segments: usize,
 }
 
 impl Outbound {
@@ -79,9 +80,11 @@ impl Outbound {
         }
         if segments < FLIGHT_SEGMENTS_MAX && !self.tail.is_empty() {
             bytes += self.tail.len();
+            segments += 1;
             load(Segment::Owned(std::mem::take(&mut self.tail)));
         }
         self.in_flight = bytes;
+        self.flight_segments = segments;
         bytes > 0
     }
 
@@ -94,6 +97,11 @@ impl Outbound {
     /// Bytes of the flight under way, 0 if there is none.
     pub fn in_flight(&self) -> usize {
         self.in_flight
+    }
+
+    /// Segments of the flight that was taken last.
+    pub fn flight_segments(&self) -> usize {
+        self.flight_segments
     }
 
     /// Whether anything waits that is not in flight.

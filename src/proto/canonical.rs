@@ -93,10 +93,7 @@ fn canonical_publish<'a, const ARGS_AT: usize, const HEADERS: bool>(
         tail: Some(tail),
     };
     let consumed = end.wrapping_add(ARGS_AT);
-    Some(Parsed::Command {
-        command: Command::Publish(publish),
-        consumed,
-    })
+    Some(Parsed::Command { command: Command::Publish(publish), consumed })
 }
 
 /// The layout of a line that does not end in the first block, whose separators are `mask`.
@@ -212,10 +209,7 @@ impl Layout {
 /// The position of the lowest bit (that of bit 64 if there is none), and the mask without it.
 #[inline(always)]
 fn next_mark(at: usize, mask: u64) -> (usize, u64) {
-    (
-        at.wrapping_add(mask.trailing_zeros() as usize),
-        mask & mask.wrapping_sub(1),
-    )
+    (at.wrapping_add(mask.trailing_zeros() as usize), mask & mask.wrapping_sub(1))
 }
 
 /// One bit for each of the 32 bytes from `at` on that is a blank or a control character.
@@ -258,24 +252,15 @@ fn separators16_sse2(block: [u8; 16]) -> u32 {
 /// The halves of a number, high one first, bit for bit.
 #[cfg(target_arch = "x86_64")]
 #[inline(always)]
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "the halves are what is asked for"
-)]
+#[expect(clippy::cast_possible_truncation, reason = "the halves are what is asked for")]
 fn u128_halves(number: u128) -> [i64; 2] {
-    [
-        ((number >> 64) as u64).cast_signed(),
-        (number as u64).cast_signed(),
-    ]
+    [((number >> 64) as u64).cast_signed(), (number as u64).cast_signed()]
 }
 
 #[cfg(not(target_arch = "x86_64"))]
 #[inline(always)]
 fn separators16(block: &[u8; 16]) -> u32 {
-    block
-        .iter()
-        .rev()
-        .fold(0, |mask, byte| (mask << 1) | u32::from(*byte <= 0x20))
+    block.iter().rev().fold(0, |mask, byte| (mask << 1) | u32::from(*byte <= 0x20))
 }
 
 /// Bytes scanned at once.
@@ -300,11 +285,7 @@ mod tests {
                 let mut block = [b'a'; BLOCK_LEN];
                 block[lane] = byte;
                 let expected = if byte <= 0x20 { 1 << lane } else { 0 };
-                assert_eq!(
-                    separators(&block, 0),
-                    Some(expected),
-                    "byte {byte} in lane {lane}"
-                );
+                assert_eq!(separators(&block, 0), Some(expected), "byte {byte} in lane {lane}");
             }
         }
         assert_eq!(separators(&[0; BLOCK_LEN - 1], 0), None);
@@ -313,18 +294,11 @@ mod tests {
 
     #[test]
     fn only_complete_canonical_frames_are_taken() {
-        let limits = ParserLimits {
-            headers: true,
-            ..ParserLimits::default()
-        };
+        let limits = ParserLimits { headers: true, ..ParserLimits::default() };
         let room = "P".repeat(80);
         let takes =
             |frame: &str| parse_canonical(format!("{frame}{room}").as_bytes(), &limits).is_some();
-        for frame in [
-            "PUB a 2\r\nhi\r\n",
-            "PUB a b 2\r\nhi\r\n",
-            "HPUB a 1 2\r\nhi\r\n",
-        ] {
+        for frame in ["PUB a 2\r\nhi\r\n", "PUB a b 2\r\nhi\r\n", "HPUB a 1 2\r\nhi\r\n"] {
             assert!(takes(frame), "{frame}");
         }
         for frame in [

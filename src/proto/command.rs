@@ -17,11 +17,7 @@ pub struct ParserLimits {
 impl Default for ParserLimits {
     /// The defaults of nats-server, for a client that has not negotiated headers.
     fn default() -> Self {
-        Self {
-            control_line_bytes_max: 4096,
-            payload_bytes_max: 1 << 20,
-            headers: false,
-        }
+        Self { control_line_bytes_max: 4096, payload_bytes_max: 1 << 20, headers: false }
     }
 }
 

@@ -124,17 +124,13 @@ impl ConnectOptions {
     /// [`ProtoError::BadConnectJson`]; some fields may have changed.
     pub fn apply(&mut self, json: &[u8]) -> Result<(), ProtoError> {
         if let Some(at) = control_character_in_string(json) {
-            return Err(ProtoError::BadConnectJson {
-                column: at.saturating_add(1),
-            });
+            return Err(ProtoError::BadConnectJson { column: at.saturating_add(1) });
         }
         let mut decoder = serde_json::Deserializer::from_slice(json);
         Apply(self)
             .deserialize(&mut decoder)
             .and_then(|()| decoder.end())
-            .map_err(|error| ProtoError::BadConnectJson {
-                column: error.column(),
-            })
+            .map_err(|error| ProtoError::BadConnectJson { column: error.column() })
     }
 }
 
@@ -251,11 +247,7 @@ impl<'de> Deserialize<'de> for Key {
             return Ok(Self(known));
         }
         let folded = text.replace('\u{17f}', "s").replace('\u{212a}', "k");
-        Ok(Self(
-            KEYS.iter()
-                .find(|key| key.eq_ignore_ascii_case(&folded))
-                .unwrap_or(&""),
-        ))
+        Ok(Self(KEYS.iter().find(|key| key.eq_ignore_ascii_case(&folded)).unwrap_or(&"")))
     }
 }
 
@@ -417,10 +409,7 @@ mod tests {
         assert_eq!(parse(r#"{"protocol":-0}"#).protocol, 0);
         assert_eq!(parse(r#"{"protocol":-1}"#).protocol, -1);
         assert_eq!(parse(r#"{"protocol":null}"#).protocol, 0);
-        assert_eq!(
-            parse(r#"{"name":"\ud800x"}"#).name.chars().last(),
-            Some('x')
-        );
+        assert_eq!(parse(r#"{"name":"\ud800x"}"#).name.chars().last(), Some('x'));
         let options = ConnectOptions::parse(b"{\"name\":\"\xff\",\"\xff\":1}").unwrap();
         assert_eq!(options.name, "\u{fffd}");
         let deep = format!("{{\"stamp\":{}{}}}", "[".repeat(300), "]".repeat(300));
@@ -461,10 +450,7 @@ mod tests {
             b"{\"name\":[65]}",
         ] {
             assert!(
-                matches!(
-                    ConnectOptions::parse(json),
-                    Err(ProtoError::BadConnectJson { .. })
-                ),
+                matches!(ConnectOptions::parse(json), Err(ProtoError::BadConnectJson { .. })),
                 "{}",
                 String::from_utf8_lossy(json)
             );

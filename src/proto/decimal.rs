@@ -61,9 +61,7 @@ pub fn write_decimal(out: &mut Vec<u8>, number: u64) {
 
 /// Bytes [`write_decimal`] appends for `number`.
 pub(super) fn decimal_len(number: usize) -> usize {
-    number
-        .checked_ilog10()
-        .map_or(1, |log| (log as usize).saturating_add(1))
+    number.checked_ilog10().map_or(1, |log| (log as usize).saturating_add(1))
 }
 
 /// Digits of `u64::MAX`.
@@ -89,18 +87,9 @@ mod tests {
         assert_eq!(decimal_len(usize::MAX), usize::MAX.to_string().len());
         assert_eq!(parse_decimal(b"999999999"), Some(999_999_999));
         assert_eq!(parse_decimal(b"000000002"), Some(2));
-        for bad in [
-            "",
-            "0000000002",
-            "1234567890",
-            "-1",
-            "+1",
-            "1x",
-            "x1",
-            "1 1",
-            "12\r",
-            "123456:",
-        ] {
+        for bad in
+            ["", "0000000002", "1234567890", "-1", "+1", "1x", "x1", "1 1", "12\r", "123456:"]
+        {
             assert_eq!(parse_decimal(bad.as_bytes()), None, "{bad}");
         }
     }

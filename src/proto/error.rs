@@ -285,11 +285,7 @@ impl WireError<'_> {
                 write_quoted(out, b"Permissions Violation for Publish to \"", subject);
             }
             Self::PublishReplyViolation { reply } => {
-                write_quoted(
-                    out,
-                    b"Permissions Violation for Publish with Reply of \"",
-                    reply,
-                );
+                write_quoted(out, b"Permissions Violation for Publish with Reply of \"", reply);
             }
             Self::SubscriptionViolation { subject, queue } => {
                 write_quoted(out, SUBSCRIPTION, subject);
@@ -297,11 +293,7 @@ impl WireError<'_> {
                     write_quoted(out, b" using queue \"", queue);
                 }
             }
-            Self::SubscriptionRemoved {
-                subject,
-                queue,
-                sid,
-            } => {
+            Self::SubscriptionRemoved { subject, queue, sid } => {
                 write_quoted(out, SUBSCRIPTION, subject);
                 if let Some(queue) = queue {
                     write_quoted(out, b" using queue \"", queue);
@@ -416,46 +408,14 @@ mod tests {
         let (subject, queue) = (&b"a.b"[..], Some(&b"q"[..]));
         let to = "Permissions Violation for Subscription to \"a.b\"";
         let texts: Vec<(WireError<'_>, String, bool)> = vec![
-            (
-                E::UnknownProtocolOperation,
-                "Unknown Protocol Operation".into(),
-                true,
-            ),
-            (
-                E::AuthorizationViolation,
-                "Authorization Violation".into(),
-                true,
-            ),
-            (
-                E::AuthenticationTimeout,
-                "Authentication Timeout".into(),
-                true,
-            ),
-            (
-                E::UserAuthenticationExpired,
-                "User Authentication Expired".into(),
-                true,
-            ),
-            (
-                E::AccountAuthenticationExpired,
-                "Account Authentication Expired".into(),
-                true,
-            ),
-            (
-                E::UserAuthenticationRevoked,
-                "User Authentication Revoked".into(),
-                true,
-            ),
-            (
-                E::FailedAccountRegistration,
-                "Failed Account Registration".into(),
-                true,
-            ),
-            (
-                E::MaximumConnectionsExceeded,
-                "maximum connections exceeded".into(),
-                true,
-            ),
+            (E::UnknownProtocolOperation, "Unknown Protocol Operation".into(), true),
+            (E::AuthorizationViolation, "Authorization Violation".into(), true),
+            (E::AuthenticationTimeout, "Authentication Timeout".into(), true),
+            (E::UserAuthenticationExpired, "User Authentication Expired".into(), true),
+            (E::AccountAuthenticationExpired, "Account Authentication Expired".into(), true),
+            (E::UserAuthenticationRevoked, "User Authentication Revoked".into(), true),
+            (E::FailedAccountRegistration, "Failed Account Registration".into(), true),
+            (E::MaximumConnectionsExceeded, "maximum connections exceeded".into(), true),
             (
                 E::MaximumAccountConnectionsExceeded,
                 "maximum account active connections exceeded".into(),
@@ -466,27 +426,11 @@ mod tests {
                 "Connection throttling is active. Please try again later.".into(),
                 true,
             ),
-            (
-                E::MaximumSubscriptionsExceeded,
-                "maximum subscriptions exceeded".into(),
-                false,
-            ),
-            (
-                E::MaximumPayloadViolation,
-                "Maximum Payload Violation".into(),
-                true,
-            ),
-            (
-                E::MaximumControlLineExceeded,
-                "maximum control line exceeded".into(),
-                true,
-            ),
+            (E::MaximumSubscriptionsExceeded, "maximum subscriptions exceeded".into(), false),
+            (E::MaximumPayloadViolation, "Maximum Payload Violation".into(), true),
+            (E::MaximumControlLineExceeded, "maximum control line exceeded".into(), true),
             (E::InvalidSubject, "Invalid Subject".into(), false),
-            (
-                E::InvalidPublishSubject,
-                "Invalid Publish Subject".into(),
-                false,
-            ),
+            (E::InvalidPublishSubject, "Invalid Publish Subject".into(), false),
             (
                 E::PublishViolation { subject },
                 "Permissions Violation for Publish to \"a.b\"".into(),
@@ -497,58 +441,23 @@ mod tests {
                 "Permissions Violation for Publish with Reply of \"_R_.x\"".into(),
                 false,
             ),
+            (E::SubscriptionViolation { subject, queue: None }, to.into(), false),
+            (E::SubscriptionViolation { subject, queue }, format!("{to} using queue \"q\""), false),
             (
-                E::SubscriptionViolation {
-                    subject,
-                    queue: None,
-                },
-                to.into(),
-                false,
-            ),
-            (
-                E::SubscriptionViolation { subject, queue },
-                format!("{to} using queue \"q\""),
-                false,
-            ),
-            (
-                E::SubscriptionRemoved {
-                    subject,
-                    queue: None,
-                    sid: b"7",
-                },
+                E::SubscriptionRemoved { subject, queue: None, sid: b"7" },
                 format!("{to} (sid \"7\")"),
                 false,
             ),
             (
-                E::SubscriptionRemoved {
-                    subject,
-                    queue,
-                    sid: b"7",
-                },
+                E::SubscriptionRemoved { subject, queue, sid: b"7" },
                 format!("{to} using queue \"q\" (sid \"7\")"),
                 false,
             ),
-            (
-                E::SubscriptionTooManyTokens { subject },
-                format!("{to}, too many tokens"),
-                false,
-            ),
-            (
-                E::InvalidClientProtocol,
-                "invalid client protocol".into(),
-                true,
-            ),
-            (
-                E::NoRespondersRequiresHeaders,
-                "no responders requires headers support".into(),
-                true,
-            ),
+            (E::SubscriptionTooManyTokens { subject }, format!("{to}, too many tokens"), false),
+            (E::InvalidClientProtocol, "invalid client protocol".into(), true),
+            (E::NoRespondersRequiresHeaders, "no responders requires headers support".into(), true),
             (E::StaleConnection, "Stale Connection".into(), true),
-            (
-                E::TlsRequired,
-                "Secure Connection - TLS Required".into(),
-                true,
-            ),
+            (E::TlsRequired, "Secure Connection - TLS Required".into(), true),
         ];
         for (error, text, closes) in texts {
             assert_eq!(wire(error), format!("-ERR '{text}'\r\n"));
@@ -572,10 +481,7 @@ mod tests {
             ProtoError::ArgumentCount { op: "PUB" },
             ProtoError::BadSize,
             ProtoError::BadHeaderSize,
-            ProtoError::HeaderLargerThanTotal {
-                header: 2,
-                total: 1,
-            },
+            ProtoError::HeaderLargerThanTotal { header: 2, total: 1 },
             ProtoError::HeadersNotNegotiated,
             ProtoError::StrayCarriageReturn,
             ProtoError::BadConnectJson { column: 1 },
@@ -586,18 +492,13 @@ mod tests {
             assert_eq!(error.close_reason(), CloseReason::ProtocolViolation);
         }
         assert_eq!(ProtoError::ErrorFromClient.wire_error(), None);
-        assert_eq!(
-            ProtoError::ErrorFromClient.close_reason(),
-            CloseReason::ParseError
-        );
+        assert_eq!(ProtoError::ErrorFromClient.close_reason(), CloseReason::ParseError);
     }
 
     #[test]
     fn close_reasons_are_distinct() {
-        let texts: std::collections::BTreeSet<_> = CloseReason::ALL
-            .iter()
-            .map(|reason| reason.as_str())
-            .collect();
+        let texts: std::collections::BTreeSet<_> =
+            CloseReason::ALL.iter().map(|reason| reason.as_str()).collect();
         assert_eq!(texts.len(), 38);
         assert_eq!(CloseReason::Kicked.to_string(), "Kicked");
     }

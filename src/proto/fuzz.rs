@@ -2,11 +2,7 @@
 //!
 //! Each function takes any bytes and panics if a promise of this module does not hold.
 #![allow(missing_docs, reason = "compiled for tests and fuzzing only")]
-#![expect(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    reason = "a panic is how a target reports"
-)]
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a panic is how a target reports")]
 
 use super::parser::parse_general;
 use super::{
@@ -39,10 +35,7 @@ pub fn check_headers(data: &[u8]) {
     let mut total = 0_usize;
     for (name, value) in block {
         total += name.len() + value.len();
-        let first = block
-            .iter()
-            .find(|(other, _)| *other == name)
-            .map(|(_, value)| value);
+        let first = block.iter().find(|(other, _)| *other == name).map(|(_, value)| value);
         assert_eq!(block.get(name), first);
     }
     assert!(total <= data.len());
@@ -50,12 +43,7 @@ pub fn check_headers(data: &[u8]) {
         assert!(data.starts_with(format!("NATS/1.0 {status:03}").as_bytes()));
     }
     let header_len = Some(u32::from(data.first().copied().unwrap_or(0)));
-    let message = Message {
-        subject: b"s",
-        reply: b"",
-        header_len,
-        payload: data,
-    };
+    let message = Message { subject: b"s", reply: b"", header_len, payload: data };
     write_message_without_headers(&mut Vec::new(), b"1", &message);
 }
 
@@ -108,23 +96,14 @@ fn check_publish(publish: &Publish<'_>, limits: &ParserLimits) {
     assert!(publish.payload.len() <= limits.payload_bytes_max);
     assert!(!publish.subject.is_empty());
     for name in [publish.subject, publish.reply] {
-        assert!(!name
-            .iter()
-            .any(|byte| matches!(byte, b' ' | b'\t' | b'\r' | b'\n')));
+        assert!(!name.iter().any(|byte| matches!(byte, b' ' | b'\t' | b'\r' | b'\n')));
     }
-    let size: usize = std::str::from_utf8(publish.size_text)
-        .unwrap()
-        .parse()
-        .unwrap();
+    let size: usize = std::str::from_utf8(publish.size_text).unwrap().parse().unwrap();
     assert_eq!(size, publish.payload.len());
     let mut written = Vec::new();
     write_publish(&mut written, publish.subject, b"7", publish);
     if let Some(tail) = publish.tail {
-        let name = if publish.header_len.is_some() {
-            "HMSG"
-        } else {
-            "MSG"
-        };
+        let name = if publish.header_len.is_some() { "HMSG" } else { "MSG" };
         let copied = [name.as_bytes(), b" ", publish.subject, b" 7 ", tail].concat();
         assert_eq!(written, copied);
     }
@@ -152,9 +131,7 @@ mod tests {
     /// each seed. A checkout without the corpora is fine.
     #[expect(clippy::disallowed_methods, reason = "a test reads its seeds")]
     fn run(target: &str, check: impl Fn(&[u8])) {
-        let corpus = Path::new(env!("CARGO_MANIFEST_DIR"))
-            .join("tests/fuzz/corpus")
-            .join(target);
+        let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz/corpus").join(target);
         let Ok(seeds) = std::fs::read_dir(corpus) else {
             return;
         };

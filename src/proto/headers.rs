@@ -25,28 +25,20 @@ impl<'a> HeaderBlock<'a> {
     #[must_use]
     pub fn get(&self, name: &[u8]) -> Option<&'a [u8]> {
         self.lines().find_map(|line| {
-            line.strip_prefix(name)?
-                .strip_prefix(b":")
-                .map(without_leading_spaces)
+            line.strip_prefix(name)?.strip_prefix(b":").map(without_leading_spaces)
         })
     }
 
     /// Every `Name: value` in order, repeated names included.
     #[must_use]
     pub fn iter(&self) -> Headers<'a> {
-        Headers {
-            lines: self.lines(),
-        }
+        Headers { lines: self.lines() }
     }
 
     /// The status code in the version line, e.g. 503; `None` for an ordinary message.
     #[must_use]
     pub fn status(&self) -> Option<u16> {
-        let digits = self
-            .bytes
-            .strip_prefix(VERSION)?
-            .strip_prefix(b" ")?
-            .first_chunk::<3>()?;
+        let digits = self.bytes.strip_prefix(VERSION)?.strip_prefix(b" ")?.first_chunk::<3>()?;
         digits.iter().try_fold(0_u16, |code, byte| {
             let digit = byte.wrapping_sub(b'0');
             (digit <= 9).then(|| code.wrapping_mul(10).wrapping_add(u16::from(digit)))
@@ -120,15 +112,8 @@ pub fn write_no_responders(out: &mut Vec<u8>, reply: &[u8], sid: &[u8], subject:
     const AFTER: &[u8] = b"\r\n\r\n";
     const FIXED: usize = BEFORE.len() + AFTER.len();
     let block_len = subject.len().saturating_add(FIXED);
-    let names = reply
-        .len()
-        .saturating_add(sid.len())
-        .saturating_add(block_len);
-    out.reserve(
-        names
-            .saturating_add(decimal_len(block_len).saturating_mul(2))
-            .saturating_add(16),
-    );
+    let names = reply.len().saturating_add(sid.len()).saturating_add(block_len);
+    out.reserve(names.saturating_add(decimal_len(block_len).saturating_mul(2)).saturating_add(16));
     out.extend_from_slice(b"HMSG ");
     out.extend_from_slice(reply);
     out.push(b' ');
@@ -200,10 +185,7 @@ mod tests {
     fn garbage_yields_what_can_be_read() {
         let block = HeaderBlock::new(b"whatever: x\r\nno colon\r\nA: 1\rstill\nsame\r\nB: 2");
         let all: Vec<_> = block.iter().collect();
-        assert_eq!(
-            all,
-            [(&b"A"[..], &b"1\rstill\nsame"[..]), (&b"B"[..], &b"2"[..])]
-        );
+        assert_eq!(all, [(&b"A"[..], &b"1\rstill\nsame"[..]), (&b"B"[..], &b"2"[..])]);
         assert_eq!(block.get(b"whatever"), None);
         assert_eq!(HeaderBlock::new(b"").iter().count(), 0);
         assert_eq!(HeaderBlock::new(b"\r\n\r\n").iter().count(), 0);
@@ -221,16 +203,8 @@ mod tests {
     #[test]
     fn status_block_reads_back() {
         let mut out = Vec::new();
-        write_status_block(
-            &mut out,
-            409,
-            b"Consumer Deleted",
-            &[(b"Nats-Pending", b"3")],
-        );
-        assert_eq!(
-            out,
-            b"NATS/1.0 409 Consumer Deleted\r\nNats-Pending: 3\r\n\r\n"
-        );
+        write_status_block(&mut out, 409, b"Consumer Deleted", &[(b"Nats-Pending", b"3")]);
+        assert_eq!(out, b"NATS/1.0 409 Consumer Deleted\r\nNats-Pending: 3\r\n\r\n");
         let block = HeaderBlock::new(&out);
         assert_eq!(block.status(), Some(409));
         assert_eq!(block.get(b"Nats-Pending"), Some(&b"3"[..]));

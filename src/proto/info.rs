@@ -5,8 +5,10 @@
 //! differs between connections, so that accepting a connection serialises nothing.
 #![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 
-use serde::de::IgnoredAny;
-use serde::Serialize;
+use std::fmt;
+
+use serde::de::{Error, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::decimal::write_decimal;
 use super::ProtoError;
@@ -109,10 +111,7 @@ impl InfoTemplate {
     pub fn new(info: &ServerInfo) -> Self {
         let mut head = Vec::from(b"INFO {");
         write_key_string(&mut head, "server_id", &info.server_id);
-        for (key, value) in [
-            ("server_name", &info.server_name),
-            ("version", &info.version),
-        ] {
+        for (key, value) in [("server_name", &info.server_name), ("version", &info.version)] {
             head.push(b',');
             write_key_string(&mut head, key, value);
         }
@@ -172,11 +171,7 @@ impl InfoTemplate {
     /// `out`.
     pub fn write(&self, out: &mut Vec<u8>, client: &PerClient<'_>) {
         out.extend_from_slice(&self.head);
-        write_if_true(
-            out,
-            "auth_required",
-            client.auth_required.unwrap_or(self.auth_required),
-        );
+        write_if_true(out, "auth_required", client.auth_required.unwrap_or(self.auth_required));
         out.extend_from_slice(&self.tls);
         out.extend_from_slice(b",\"max_payload\":");
         let max_payload = client.max_payload.unwrap_or(self.max_payload);
@@ -202,21 +197,59 @@ impl InfoTemplate {
 }
 
 /// Checks the argument of an INFO that a client sent, which is otherwise ignored: like nats-server,
-/// anything but a JSON object (or `null`) closes the connection. Types of known keys are not checked.
+/// anything but a JSON object (or `null`), and a known key of another type, closes the connection.
 ///
 /// # Errors
 /// [`ProtoError::BadInfoJson`].
 pub fn validate_client_info(json: &[u8]) -> Result<(), ProtoError> {
-    let object_or_null = json
-        .trim_ascii_start()
-        .first()
-        .is_some_and(|b| matches!(b, b'{' | b'n'));
-    match serde_json::from_slice::<IgnoredAny>(json) {
+    let object_or_null = json.trim_ascii_start().first().is_some_and(|b| matches!(b, b'{' | b'n'));
+    match serde_json::from_slice::<Option<ClientInfo>>(json) {
         Ok(_) if object_or_null => Ok(()),
         Ok(_) => Err(ProtoError::BadInfoJson { column: 1 }),
-        Err(error) => Err(ProtoError::BadInfoJson {
-            column: error.column(),
-        }),
+        Err(error) => Err(ProtoError::BadInfoJson { column: error.column() }),
+    }
+}
+
+/// The keys of INFO whose type is checked, though nothing is done with them.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct ClientInfo {
+    server_id: Option<IgnoredText>,
+    server_name: Option<IgnoredText>,
+    version: Option<IgnoredText>,
+    proto: Option<i64>,
+    go: Option<IgnoredText>,
+    host: Option<IgnoredText>,
+    port: Option<i64>,
+    headers: Option<bool>,
+    auth_required: Option<bool>,
+    tls_required: Option<bool>,
+    max_payload: Option<i64>,
+    client_id: Option<u64>,
+    nonce: Option<IgnoredText>,
+    connect_urls: Option<Vec<IgnoredText>>,
+}
+
+/// A string of any bytes, as Go takes it.
+struct IgnoredText;
+
+impl<'de> Deserialize<'de> for IgnoredText {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_bytes(IgnoredTextVisitor)
+    }
+}
+
+struct IgnoredTextVisitor;
+
+impl Visitor<'_> for IgnoredTextVisitor {
+    type Value = IgnoredText;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a string")
+    }
+
+    fn visit_bytes<E: Error>(self, _: &[u8]) -> Result<IgnoredText, E> {
+        Ok(IgnoredText)
     }
 }
 
@@ -358,10 +391,8 @@ mod tests {
             "xkey",
             "midge_version",
         ];
-        let positions: Vec<_> = order
-            .iter()
-            .map(|key| line.find(&format!("\"{key}\":")).unwrap())
-            .collect();
+        let positions: Vec<_> =
+            order.iter().map(|key| line.find(&format!("\"{key}\":")).unwrap()).collect();
         assert!(positions.is_sorted());
         let json: serde_json::Value = serde_json::from_str(&line[5..]).unwrap();
         assert_eq!(json.as_object().unwrap().len(), order.len());
@@ -370,39 +401,20 @@ mod tests {
 
     #[test]
     fn client_overrides_limit_and_auth() {
-        let client = PerClient {
-            auth_required: Some(true),
-            max_payload: Some(-1),
-            ..PerClient::default()
-        };
+        let client =
+            PerClient { auth_required: Some(true), max_payload: Some(-1), ..PerClient::default() };
         let text = line(&info(), &client);
         assert!(text.contains("\"headers\":true,\"auth_required\":true,\"max_payload\":-1,"));
-        let info = ServerInfo {
-            auth_required: true,
-            ..info()
-        };
+        let info = ServerInfo { auth_required: true, ..info() };
         assert!(line(&info, &PerClient::default()).contains("auth_required"));
-        let client = PerClient {
-            auth_required: Some(false),
-            ..PerClient::default()
-        };
+        let client = PerClient { auth_required: Some(false), ..PerClient::default() };
         assert!(!line(&info, &client).contains("auth_required"));
-        assert!(line(
-            &info,
-            &PerClient {
-                lame_duck: true,
-                ..client
-            }
-        )
-        .contains("\"ldm\":true"));
+        assert!(line(&info, &PerClient { lame_duck: true, ..client }).contains("\"ldm\":true"));
     }
 
     #[test]
     fn strings_are_escaped() {
-        let info = ServerInfo {
-            server_name: "a\"b\\c\n".into(),
-            ..info()
-        };
+        let info = ServerInfo { server_name: "a\"b\\c\n".into(), ..info() };
         let text = line(&info, &PerClient::default());
         let json: serde_json::Value = serde_json::from_str(&text[5..]).unwrap();
         assert_eq!(json["server_name"], "a\"b\\c\n");
@@ -414,10 +426,7 @@ mod tests {
             assert_eq!(validate_client_info(good), Ok(()));
         }
         for bad in [&b""[..], b"{bad", b"[]", b"\"x\"", b"1", b"{} x", b"nul"] {
-            assert!(matches!(
-                validate_client_info(bad),
-                Err(ProtoError::BadInfoJson { .. })
-            ));
+            assert!(matches!(validate_client_info(bad), Err(ProtoError::BadInfoJson { .. })));
         }
     }
 }

@@ -79,10 +79,7 @@ pub(super) fn parse_general<'a>(
                 return Ok(Parsed::Incomplete { needed: frame_len });
             };
             let command = Command::Publish(head.into_publish(bytes, payload, frame_len));
-            return Ok(Parsed::Command {
-                command,
-                consumed: frame_len,
-            });
+            return Ok(Parsed::Command { command, consumed: frame_len });
         }
     };
     let consumed = bytes.len().saturating_sub(after_line.len());
@@ -90,9 +87,7 @@ pub(super) fn parse_general<'a>(
 }
 
 fn incomplete(bytes: &[u8]) -> Parsed<'static> {
-    Parsed::Incomplete {
-        needed: bytes.len().saturating_add(1),
-    }
+    Parsed::Incomplete { needed: bytes.len().saturating_add(1) }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -131,9 +126,7 @@ impl Op {
                 if start.eq_ignore_ascii_case(name) {
                     return Ok(Some(op));
                 }
-            } else if name
-                .get(..bytes.len())
-                .is_some_and(|start| start.eq_ignore_ascii_case(bytes))
+            } else if name.get(..bytes.len()).is_some_and(|start| start.eq_ignore_ascii_case(bytes))
             {
                 return Ok(None);
             }
@@ -158,10 +151,7 @@ impl Op {
 
     /// `CONNECT{}` and `INFO{}` are legal without a blank, the others are not.
     fn needs_separator(self) -> bool {
-        matches!(
-            self,
-            Self::Pub | Self::Hpub | Self::Sub | Self::Unsub | Self::Err
-        )
+        matches!(self, Self::Pub | Self::Hpub | Self::Sub | Self::Unsub | Self::Err)
     }
 
     /// Whether everything up to the line end is ignored.
@@ -183,31 +173,20 @@ struct Line<'a> {
 impl<'a> Line<'a> {
     /// Splits off the control line; `None` if its LF has not arrived.
     fn find(op: Op, after_name: &'a [u8], args_len_max: usize) -> Result<Option<Self>, ProtoError> {
-        let too_long = ProtoError::ControlLineTooLong {
-            limit: args_len_max,
-        };
+        let too_long = ProtoError::ControlLineTooLong { limit: args_len_max };
         let blanks = if op.ignores_arguments() {
             0
         } else {
-            after_name
-                .iter()
-                .take_while(|byte| matches!(byte, b' ' | b'\t'))
-                .count()
+            after_name.iter().take_while(|byte| matches!(byte, b' ' | b'\t')).count()
         };
         if blanks > args_len_max.saturating_add(1) {
             return Err(too_long);
         }
         let args_on = after_name.get(blanks..).unwrap_or_default();
-        let window = args_on
-            .get(..args_len_max.saturating_add(2))
-            .unwrap_or(args_on);
+        let window = args_on.get(..args_len_max.saturating_add(2)).unwrap_or(args_on);
         let Some(line_feed) = memchr::memchr(b'\n', window) else {
             let so_far = window.strip_suffix(b"\r").unwrap_or(window);
-            return if so_far.len() > args_len_max {
-                Err(too_long)
-            } else {
-                Ok(None)
-            };
+            return if so_far.len() > args_len_max { Err(too_long) } else { Ok(None) };
         };
         let (line, rest) = args_on.split_at(line_feed);
         let args = line.strip_suffix(b"\r").unwrap_or(line);
@@ -215,11 +194,7 @@ impl<'a> Line<'a> {
             return Err(too_long);
         }
         let canonical = args.len() < line.len();
-        Ok(Some(Self {
-            args,
-            canonical,
-            rest: rest.get(1..).unwrap_or_default(),
-        }))
+        Ok(Some(Self { args, canonical, rest: rest.get(1..).unwrap_or_default() }))
     }
 }
 
@@ -230,10 +205,7 @@ fn split_arguments<const N: usize>(
 ) -> Option<([&[u8]; N], usize)> {
     let mut found = [&[][..]; N];
     let mut count = 0_usize;
-    for argument in args
-        .split(is_separator)
-        .filter(|argument| !argument.is_empty())
-    {
+    for argument in args.split(is_separator).filter(|argument| !argument.is_empty()) {
         *found.get_mut(count)? = argument;
         count = count.saturating_add(1);
     }
@@ -251,16 +223,10 @@ fn is_blank(byte: &u8) -> bool {
 
 fn subscribe(args: &[u8]) -> Result<Command<'_>, ProtoError> {
     match split_arguments(args, is_blank_or_return) {
-        Some(([subject, sid, _], 2)) => Ok(Command::Subscribe {
-            subject,
-            queue: None,
-            sid,
-        }),
-        Some(([subject, queue, sid], 3)) => Ok(Command::Subscribe {
-            subject,
-            queue: Some(queue),
-            sid,
-        }),
+        Some(([subject, sid, _], 2)) => Ok(Command::Subscribe { subject, queue: None, sid }),
+        Some(([subject, queue, sid], 3)) => {
+            Ok(Command::Subscribe { subject, queue: Some(queue), sid })
+        }
         _ => Err(ProtoError::ArgumentCount { op: "SUB" }),
     }
 }
@@ -314,22 +280,13 @@ impl<'a> PublishHead<'a> {
             .ok_or(ProtoError::BadSize)?;
         if let Some(header) = header_len {
             if usize::try_from(header).map_or(true, |header| header > size) {
-                return Err(ProtoError::HeaderLargerThanTotal {
-                    header,
-                    total: size,
-                });
+                return Err(ProtoError::HeaderLargerThanTotal { header, total: size });
             }
         }
         if size > limits.payload_bytes_max {
-            return Err(ProtoError::PayloadTooLarge {
-                size,
-                limit: limits.payload_bytes_max,
-            });
+            return Err(ProtoError::PayloadTooLarge { size, limit: limits.payload_bytes_max });
         }
-        if memchr::memchr(b'\r', subject)
-            .or_else(|| memchr::memchr(b'\r', reply))
-            .is_some()
-        {
+        if memchr::memchr(b'\r', subject).or_else(|| memchr::memchr(b'\r', reply)).is_some() {
             return Err(ProtoError::StrayCarriageReturn);
         }
         let tail_line_len = line
@@ -384,10 +341,7 @@ fn canonical_tail_len(
     if !unmatched.is_empty() {
         return None;
     }
-    args.len()
-        .checked_sub(subject.len())?
-        .checked_sub(1)?
-        .checked_add(2)
+    args.len().checked_sub(subject.len())?.checked_sub(1)?.checked_add(2)
 }
 
 /// The `size` bytes before CR LF; `None` if they have not all arrived. A wrong terminator is reported
@@ -413,11 +367,8 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const LIMITS: ParserLimits = ParserLimits {
-        control_line_bytes_max: 4096,
-        payload_bytes_max: 1 << 20,
-        headers: true,
-    };
+    const LIMITS: ParserLimits =
+        ParserLimits { control_line_bytes_max: 4096, payload_bytes_max: 1 << 20, headers: true };
 
     fn command(bytes: &[u8]) -> Command<'_> {
         match parse(bytes, &LIMITS) {
@@ -438,12 +389,7 @@ mod tests {
 
     #[track_caller]
     fn fails(bytes: &[u8], error: ProtoError) {
-        assert_eq!(
-            parse(bytes, &LIMITS),
-            Err(error),
-            "{:?}",
-            String::from_utf8_lossy(bytes)
-        );
+        assert_eq!(parse(bytes, &LIMITS), Err(error), "{:?}", String::from_utf8_lossy(bytes));
     }
 
     fn needed(bytes: &[u8]) -> usize {
@@ -463,24 +409,14 @@ mod tests {
         assert_eq!(publish(b"Pub a 2\r\nhi\r\n").payload, b"hi");
         assert_eq!(publish(b"hPUB a 0 2\r\nhi\r\n").header_len, Some(0));
         assert!(matches!(command(b"sub a 1\r\n"), Command::Subscribe { .. }));
-        assert!(matches!(
-            command(b"UNsub 1\r\n"),
-            Command::Unsubscribe { .. }
-        ));
-        assert!(matches!(
-            command(b"connect\t{}\r\n"),
-            Command::Connect { .. }
-        ));
+        assert!(matches!(command(b"UNsub 1\r\n"), Command::Unsubscribe { .. }));
+        assert!(matches!(command(b"connect\t{}\r\n"), Command::Connect { .. }));
         assert!(matches!(command(b"iNFO {}\r\n"), Command::Info { .. }));
     }
 
     #[test]
     fn control_line_ends_at_line_feed_and_drops_one_return() {
-        let subscribe = Command::Subscribe {
-            subject: b"a",
-            queue: None,
-            sid: b"1",
-        };
+        let subscribe = Command::Subscribe { subject: b"a", queue: None, sid: b"1" };
         assert_eq!(command(b"SUB a 1\n"), subscribe);
         assert_eq!(command(b"SUB a 1\r\n"), subscribe);
         assert_eq!(command(b"SUB a\r1\r\r\n"), subscribe);
@@ -488,10 +424,7 @@ mod tests {
         fails(b"PUB foo 2\r \r\nhi\r\n", ProtoError::BadSize);
         fails(b"PUB a\rb 2\r\nhi\r\n", ProtoError::StrayCarriageReturn);
         fails(b"PUB a b\r 2\r\nhi\r\n", ProtoError::StrayCarriageReturn);
-        fails(
-            b"PUB \nfoo 2\r\nhi\r\n",
-            ProtoError::ArgumentCount { op: "PUB" },
-        );
+        fails(b"PUB \nfoo 2\r\nhi\r\n", ProtoError::ArgumentCount { op: "PUB" });
     }
 
     #[test]
@@ -505,11 +438,7 @@ mod tests {
 
     #[test]
     fn runs_of_blanks_and_tabs_separate() {
-        let subscribe = Command::Subscribe {
-            subject: b"a",
-            queue: Some(b"q"),
-            sid: b"1",
-        };
+        let subscribe = Command::Subscribe { subject: b"a", queue: Some(b"q"), sid: b"1" };
         assert_eq!(command(b"SUB \t a\t\tq  1 \t\r\n"), subscribe);
         let parsed = publish(b"PUB a  0002  \r\nhi\r\n");
         assert_eq!((parsed.size_text, parsed.tail), (&b"0002"[..], None));
@@ -531,20 +460,14 @@ mod tests {
         assert_eq!(command(b"+OK\tsure\r\n"), Command::Ok);
         let too_long = ProtoError::ControlLineTooLong { limit: 4096 };
         fails(&[b"PING", &b"x".repeat(4097)[..]].concat(), too_long);
-        assert_eq!(
-            command(&[b"PING", &b"x".repeat(4096)[..], b"\r\n"].concat()),
-            Command::Ping
-        );
+        assert_eq!(command(&[b"PING", &b"x".repeat(4096)[..], b"\r\n"].concat()), Command::Ping);
     }
 
     #[test]
     fn control_line_limit_counts_argument_bytes_only() {
         let line = |len: usize| {
             let subject = "a".repeat(len - 2);
-            [
-                format!("SUB {subject} 1\r\n"),
-                format!("PUB {subject} 0\r\n\r\n"),
-            ]
+            [format!("SUB {subject} 1\r\n"), format!("PUB {subject} 0\r\n\r\n")]
         };
         for fits in line(4096) {
             command(fits.as_bytes());
@@ -553,9 +476,7 @@ mod tests {
         for longer in line(4097) {
             fails(longer.as_bytes(), too_long);
         }
-        for op in [
-            "SUB ", "UNSUB ", "PUB ", "HPUB ", "CONNECT ", "INFO ", "-ERR ",
-        ] {
+        for op in ["SUB ", "UNSUB ", "PUB ", "HPUB ", "CONNECT ", "INFO ", "-ERR "] {
             let partial = |len: usize, end: &str| format!("{op}{}{end}", "a".repeat(len));
             fails(partial(4097, "").as_bytes(), too_long);
             fails(partial(4097, "\r").as_bytes(), too_long);
@@ -572,58 +493,28 @@ mod tests {
     #[test]
     fn sizes_are_one_to_nine_digits() {
         assert_eq!(publish(b"PUB a 002\r\nhi\r\n").size_text, b"002");
-        assert_eq!(
-            publish(b"PUB a 000000002\r\nhi\r\n").size_text,
-            b"000000002"
-        );
+        assert_eq!(publish(b"PUB a 000000002\r\nhi\r\n").size_text, b"000000002");
         for size in ["0000000002", "1234567890", "-1", "+1", "1x", "0x1", "x"] {
             fails(format!("PUB a {size}\r\n").as_bytes(), ProtoError::BadSize);
-            fails(
-                format!("HPUB a 0 {size}\r\n").as_bytes(),
-                ProtoError::BadSize,
-            );
-            fails(
-                format!("HPUB a {size} 9\r\n").as_bytes(),
-                ProtoError::BadHeaderSize,
-            );
+            fails(format!("HPUB a 0 {size}\r\n").as_bytes(), ProtoError::BadSize);
+            fails(format!("HPUB a {size} 9\r\n").as_bytes(), ProtoError::BadHeaderSize);
         }
     }
 
     #[test]
     fn operations_of_servers_are_unknown() {
-        for op in [
-            "MSG a 1 2\r\nhi\r\n",
-            "M",
-            "HM",
-            "HMSG",
-            "R",
-            "L",
-            "A",
-            "GET / HTTP/1.1\r\n",
-        ] {
+        for op in ["MSG a 1 2\r\nhi\r\n", "M", "HM", "HMSG", "R", "L", "A", "GET / HTTP/1.1\r\n"] {
             fails(op.as_bytes(), ProtoError::UnknownOperation);
         }
-        for op in [
-            "PX",
-            "PUx",
-            "PUBx",
-            "SUBa 1\r\n",
-            "SUB\r\n",
-            "UNSUB\r\n",
-            "+X",
-            "-X",
-            "-ERR\r",
-        ] {
+        for op in ["PX", "PUx", "PUBx", "SUBa 1\r\n", "SUB\r\n", "UNSUB\r\n", "+X", "-X", "-ERR\r"]
+        {
             fails(op.as_bytes(), ProtoError::UnknownOperation);
         }
     }
 
     #[test]
     fn info_ok_and_err_from_a_client() {
-        assert_eq!(
-            command(b"INFO {\"a\":1}\r\n"),
-            Command::Info { json: b"{\"a\":1}" }
-        );
+        assert_eq!(command(b"INFO {\"a\":1}\r\n"), Command::Info { json: b"{\"a\":1}" });
         assert_eq!(command(b"INFO{}\r\n"), Command::Info { json: b"{}" });
         assert_eq!(command(b"INFO\r\n"), Command::Info { json: b"" });
         fails(b"-ERR 'x'\r\n", ProtoError::ErrorFromClient);
@@ -633,10 +524,7 @@ mod tests {
     #[test]
     fn connect_needs_no_blank() {
         assert_eq!(command(b"CONNECT {}\r\n"), Command::Connect { json: b"{}" });
-        assert_eq!(
-            command(b"CONNECT{} \r\n"),
-            Command::Connect { json: b"{} " }
-        );
+        assert_eq!(command(b"CONNECT{} \r\n"), Command::Connect { json: b"{} " });
         assert_eq!(command(b"CONNECT\r\n"), Command::Connect { json: b"" });
     }
 
@@ -656,16 +544,8 @@ mod tests {
             }
         );
         let parsed = publish(b"PUB a.b r 2\r\nhi\r\n");
-        assert_eq!(
-            (parsed.reply, parsed.tail),
-            (&b"r"[..], Some(&b"r 2\r\nhi\r\n"[..]))
-        );
-        for line in [
-            "PUB a\r\n",
-            "PUB \r\n",
-            "PUB a b c d\r\n",
-            "PUB a b c d e f\r\n",
-        ] {
+        assert_eq!((parsed.reply, parsed.tail), (&b"r"[..], Some(&b"r 2\r\nhi\r\n"[..])));
+        for line in ["PUB a\r\n", "PUB \r\n", "PUB a b c d\r\n", "PUB a b c d e f\r\n"] {
             fails(line.as_bytes(), ProtoError::ArgumentCount { op: "PUB" });
         }
         assert_eq!(publish(b"PUB a\0\xff 2\r\nhi\r\n").subject, b"a\0\xff");
@@ -688,24 +568,13 @@ mod tests {
         );
         let parsed = publish(b"HPUB a 0 2\r\nhi\r\n");
         assert_eq!((parsed.header_len, parsed.tail), (Some(0), None));
-        fails(
-            b"HPUB a 12 10\r\n",
-            ProtoError::HeaderLargerThanTotal {
-                header: 12,
-                total: 10,
-            },
-        );
+        fails(b"HPUB a 12 10\r\n", ProtoError::HeaderLargerThanTotal { header: 12, total: 10 });
         for line in ["HPUB a 1\r\n", "HPUB a b 1 2 3\r\n", "HPUB \r\n"] {
             fails(line.as_bytes(), ProtoError::ArgumentCount { op: "HPUB" });
         }
-        let limits = ParserLimits {
-            headers: false,
-            ..LIMITS
-        };
-        for line in [
-            &b"HPUB a 1\r\n"[..],
-            b"HPUB a 12 12\r\nNATS/1.0\r\n\r\n\r\nPING\r\nPING\r\n",
-        ] {
+        let limits = ParserLimits { headers: false, ..LIMITS };
+        for line in [&b"HPUB a 1\r\n"[..], b"HPUB a 12 12\r\nNATS/1.0\r\n\r\n\r\nPING\r\nPING\r\n"]
+        {
             assert_eq!(parse(line, &limits), Err(ProtoError::HeadersNotNegotiated));
         }
     }
@@ -714,32 +583,17 @@ mod tests {
     fn payload_limit_is_checked_on_the_control_line() {
         assert_eq!(needed(b"PUB a 1048576\r\n"), 15 + 1_048_576 + 2);
         needed(b"PUB a 1048577");
-        let error = ProtoError::PayloadTooLarge {
-            size: 1_048_577,
-            limit: 1 << 20,
-        };
+        let error = ProtoError::PayloadTooLarge { size: 1_048_577, limit: 1 << 20 };
         fails(b"PUB a 1048577\r\n", error);
         fails(b"HPUB a 5 1048577\r\n", error);
-        let limits = ParserLimits {
-            payload_bytes_max: usize::MAX,
-            ..LIMITS
-        };
+        let limits = ParserLimits { payload_bytes_max: usize::MAX, ..LIMITS };
         let parsed = parse(b"PUB a 999999999\r\n", &limits);
-        assert_eq!(
-            parsed,
-            Ok(Parsed::Incomplete {
-                needed: 17 + 999_999_999 + 2
-            })
-        );
+        assert_eq!(parsed, Ok(Parsed::Incomplete { needed: 17 + 999_999_999 + 2 }));
     }
 
     #[test]
     fn subscribe_takes_two_or_three_arguments() {
-        let plain = Command::Subscribe {
-            subject: b"a.*",
-            queue: None,
-            sid: b"x-1",
-        };
+        let plain = Command::Subscribe { subject: b"a.*", queue: None, sid: b"x-1" };
         assert_eq!(command(b"SUB a.* x-1\r\n"), plain);
         for line in ["SUB a\r\n", "SUB \r\n", "SUB a b c d\r\n"] {
             fails(line.as_bytes(), ProtoError::ArgumentCount { op: "SUB" });
@@ -820,11 +674,7 @@ mod tests {
         )
             .prop_map(|(op, blank, subject, reply, header, payload, off, end)| {
                 let size = payload.len() + usize::from(off == 0);
-                let header = if op == "HPUB" {
-                    format!(" {header}")
-                } else {
-                    String::new()
-                };
+                let header = if op == "HPUB" { format!(" {header}") } else { String::new() };
                 let mut frame =
                     format!("{op}{blank}{subject}{reply}{header} {size}{end}").into_bytes();
                 frame.extend_from_slice(&payload);
@@ -833,14 +683,7 @@ mod tests {
             });
         let line = "(SUB|sub|UNSUB|CONNECT|INFO|PING|PONG|\\+OK|-ERR)( |\t){0,2}[a-c{}]{0,9}( [0-9]{1,3}){0,3}\r?\n";
         let bytes = proptest::collection::vec(
-            prop_oneof![
-                Just(b' '),
-                Just(b'\r'),
-                Just(b'\n'),
-                Just(b'P'),
-                Just(b'1'),
-                any::<u8>()
-            ],
+            prop_oneof![Just(b' '), Just(b'\r'), Just(b'\n'), Just(b'P'), Just(b'1'), any::<u8>()],
             0..6,
         );
         prop_oneof![

@@ -34,13 +34,7 @@ pub struct Message<'a> {
 pub fn write_message(out: &mut Vec<u8>, sid: &[u8], message: &Message<'_>) {
     let header_len = message.header_len.filter(|len| *len > 0);
     reserve_frame(out, sid, message.subject, message.reply, message.payload);
-    write_names(
-        out,
-        header_len.is_some(),
-        message.subject,
-        sid,
-        message.reply,
-    );
+    write_names(out, header_len.is_some(), message.subject, sid, message.reply);
     if let Some(header_len) = header_len {
         write_decimal(out, u64::from(header_len));
         out.push(b' ');
@@ -51,20 +45,9 @@ pub fn write_message(out: &mut Vec<u8>, sid: &[u8], message: &Message<'_>) {
 
 /// Appends the message as MSG without its header block, for a client that did not negotiate headers.
 pub fn write_message_without_headers(out: &mut Vec<u8>, sid: &[u8], message: &Message<'_>) {
-    let header_len = message
-        .header_len
-        .and_then(|len| usize::try_from(len).ok())
-        .unwrap_or(0);
+    let header_len = message.header_len.and_then(|len| usize::try_from(len).ok()).unwrap_or(0);
     let body = message.payload.get(header_len..).unwrap_or_default();
-    write_message(
-        out,
-        sid,
-        &Message {
-            header_len: None,
-            payload: body,
-            ..*message
-        },
-    );
+    write_message(out, sid, &Message { header_len: None, payload: body, ..*message });
 }
 
 /// Appends a publish that has no `tail` to copy, with its sizes spelled as the publisher spelled
@@ -82,15 +65,8 @@ pub fn write_publish(out: &mut Vec<u8>, subject: &[u8], sid: &[u8], publish: &Pu
 }
 
 fn reserve_frame(out: &mut Vec<u8>, sid: &[u8], subject: &[u8], reply: &[u8], payload: &[u8]) {
-    let names = subject
-        .len()
-        .saturating_add(sid.len())
-        .saturating_add(reply.len());
-    out.reserve(
-        names
-            .saturating_add(payload.len())
-            .saturating_add(FRAME_FIXED_LEN_MAX),
-    );
+    let names = subject.len().saturating_add(sid.len()).saturating_add(reply.len());
+    out.reserve(names.saturating_add(payload.len()).saturating_add(FRAME_FIXED_LEN_MAX));
 }
 
 /// Everything up to the sizes.
@@ -121,12 +97,7 @@ mod tests {
     use crate::proto::{parse, Command, Parsed, ParserLimits};
 
     fn message(reply: &'static [u8], header_len: Option<u32>) -> Message<'static> {
-        Message {
-            subject: b"a.b",
-            reply,
-            header_len,
-            payload: b"NATS/1.0\r\n\r\nhi",
-        }
+        Message { subject: b"a.b", reply, header_len, payload: b"NATS/1.0\r\n\r\nhi" }
     }
 
     fn written(write: impl Fn(&mut Vec<u8>)) -> Vec<u8> {
@@ -143,22 +114,10 @@ mod tests {
             })
         };
         assert_eq!(frame(b"", None), b"MSG a.b 7 14\r\nNATS/1.0\r\n\r\nhi\r\n");
-        assert_eq!(
-            frame(b"r", None),
-            b"MSG a.b 7 r 14\r\nNATS/1.0\r\n\r\nhi\r\n"
-        );
-        assert_eq!(
-            frame(b"", Some(0)),
-            b"MSG a.b 7 14\r\nNATS/1.0\r\n\r\nhi\r\n"
-        );
-        assert_eq!(
-            frame(b"", Some(12)),
-            b"HMSG a.b 7 12 14\r\nNATS/1.0\r\n\r\nhi\r\n"
-        );
-        assert_eq!(
-            frame(b"r", Some(12)),
-            b"HMSG a.b 7 r 12 14\r\nNATS/1.0\r\n\r\nhi\r\n"
-        );
+        assert_eq!(frame(b"r", None), b"MSG a.b 7 r 14\r\nNATS/1.0\r\n\r\nhi\r\n");
+        assert_eq!(frame(b"", Some(0)), b"MSG a.b 7 14\r\nNATS/1.0\r\n\r\nhi\r\n");
+        assert_eq!(frame(b"", Some(12)), b"HMSG a.b 7 12 14\r\nNATS/1.0\r\n\r\nhi\r\n");
+        assert_eq!(frame(b"r", Some(12)), b"HMSG a.b 7 r 12 14\r\nNATS/1.0\r\n\r\nhi\r\n");
     }
 
     #[test]
@@ -177,25 +136,17 @@ mod tests {
     /// Goal: sizes are echoed verbatim. Method: frames recorded from nats-server 2.15.1.
     #[test]
     fn sizes_are_echoed_as_they_were_spelled() {
-        let limits = ParserLimits {
-            headers: true,
-            ..ParserLimits::default()
-        };
+        let limits = ParserLimits { headers: true, ..ParserLimits::default() };
         let echo = |frame: &[u8]| {
-            let Ok(Parsed::Command {
-                command: Command::Publish(publish),
-                ..
-            }) = parse(frame, &limits)
+            let Ok(Parsed::Command { command: Command::Publish(publish), .. }) =
+                parse(frame, &limits)
             else {
                 panic!("not a publish");
             };
             written(|out| write_publish(out, publish.subject, b"1", &publish))
         };
         assert_eq!(echo(b"PUB a  0002  \r\nhi\r\n"), b"MSG a 1 0002\r\nhi\r\n");
-        assert_eq!(
-            echo(b"HPUB a 02 002\r\nhi\r\n"),
-            b"HMSG a 1 02 002\r\nhi\r\n"
-        );
+        assert_eq!(echo(b"HPUB a 02 002\r\nhi\r\n"), b"HMSG a 1 02 002\r\nhi\r\n");
         assert_eq!(echo(b"HPUB a r 0 2\r\nhi\r\n"), b"MSG a 1 r 2\r\nhi\r\n");
     }
 }

@@ -4,8 +4,7 @@
 //! [`core`] is the pure part; everything else here does I/O. [`start`] builds
 //! the shards and waits for them; [`task`] is the turn loop; [`sockets`] knows
 //! which operations of which descriptor are under way; [`accept`] lives on
-//! shard 0 and places connections; [`watchdog`] is one thread that wakes a
-//! shard whose executor has lost a wake-up.
+//! shard 0 and places connections.
 //!
 //! Invariants:
 //! - all state of a shard is touched by its one task, synchronously; nothing
@@ -14,20 +13,17 @@
 //! - a turn pushes control to all peers before any data, and data before it
 //!   submits a send.
 //!
-//! Bounds of a turn: 256 completions, 256 KiB parsed, 4 batches from each lane.
-//! The task gives way to the executor after 16 turns or 2 ms.
+//! Bounds of a turn: 256 completions, and all batches that a lane can hold.
 //!
-//! Cost: one system call a turn, whatever it carries; a parked shard costs one
-//! wake-up through its eventfd.
+//! Cost: one system call a turn, whatever it carries, and sleeping is part of
+//! it; a sleeping shard is woken by one write of its eventfd.
 
 pub mod core;
 
 mod accept;
 mod message;
-mod park;
 mod sockets;
 mod start;
 mod task;
-mod watchdog;
 
 pub use start::{run, StartError};

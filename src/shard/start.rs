@@ -2,7 +2,7 @@
 
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::AtomicU32;
 use std::sync::Arc;
 
 use glommio::{LocalExecutorBuilder, Placement};
@@ -14,9 +14,8 @@ use super::accept::Acceptor;
 use super::core::{Batch, Core, CoreConfig};
 use super::message::Message;
 use super::task::{Control, ShardTask};
-use super::watchdog::{self, Pulse};
 use crate::client::{Authorization, KeepaliveLimits, Limits};
-use crate::config::{Options, COMPATIBLE_VERSION, MIDGE_VERSION};
+use crate::config::{go_duration, Options, COMPATIBLE_VERSION, MIDGE_VERSION};
 use crate::host;
 use crate::log::Log;
 use crate::mesh::{self, Endpoint};
@@ -25,7 +24,7 @@ use crate::proto::{InfoTemplate, ParserLimits, ServerInfo};
 use crate::router::ShardId;
 
 /// Batches in one data lane: 1 MiB between two shards.
-const DATA_LANE_BATCHES: usize = 16;
+pub(super) const DATA_LANE_BATCHES: usize = 16;
 
 /// Interest changes that may be unacknowledged before a connection is paused.
 const UNACKNOWLEDGED_MAX: u64 = 64 * 1024;
@@ -35,6 +34,9 @@ const SHARDS_MAX: usize = 64;
 
 /// Connections that may wait in the listener's backlog.
 const BACKLOG: u32 = 4096;
+
+/// Nanoseconds that the start waits for a port to become free.
+const PORT_WAIT: u64 = 1_000_000_000;
 
 /// Memory and depth of glommio's own rings; sockets do not run on them.
 const EXECUTOR_IO_MEMORY: usize = 2 << 20;
@@ -85,13 +87,14 @@ pub fn run(options: &Options, log: &Log) -> Result<(), StartError> {
 
     let control = Arc::new(Control {
         signals: AtomicU32::new(0),
+        max_pending: options.max_pending,
+        write_deadline: go_duration(options.write_deadline),
         lame_duck_grace: nanoseconds(options.lame_duck_grace_period),
         lame_duck_duration: nanoseconds(options.lame_duck_duration),
         log: log.clone(),
     });
     let endpoints: Vec<Endpoint<Message, Batch>> = mesh::mesh(shards, DATA_LANE_BATCHES);
     let watch = endpoints[0].watch();
-    let pulses: Vec<Arc<Pulse>> = (0..shards).map(|_| Arc::default()).collect();
     let mut signals = Signals::new([SIGINT, SIGTERM, SIGUSR1, SIGUSR2, SIGHUP])?;
     let handle = signals.handle();
 
@@ -99,7 +102,6 @@ pub fn run(options: &Options, log: &Log) -> Result<(), StartError> {
     let mut executors = Vec::new();
     for (shard, endpoint) in endpoints.into_iter().enumerate() {
         let config = core_config(options, shard, shards, &info);
-        let pulse = Arc::clone(&pulses[shard]);
         let control = Arc::clone(&control);
         let acceptor = acceptor.take();
         let log = log.clone();
@@ -110,21 +112,16 @@ pub fn run(options: &Options, log: &Log) -> Result<(), StartError> {
                 .io_memory(EXECUTOR_IO_MEMORY)
                 .ring_depth(EXECUTOR_RING_DEPTH);
         let executor = builder.spawn(move || async move {
-            match ShardTask::new(Core::new(config), endpoint, acceptor, control, pulse) {
-                Ok(task) => task.run().await,
+            match ShardTask::new(Core::new(config), endpoint, acceptor, control) {
+                Ok(task) => task.run(),
                 Err(error) => log.fatal(format_args!("shard {shard}: {error}")),
             }
         });
         executors.push(executor.map_err(|error| StartError::Executor(error.to_string()))?);
     }
+    write_pid_file(options, log);
     announce_ready(options, log, address);
 
-    let stop = Arc::new(AtomicBool::new(false));
-    let watchdog =
-        std::thread::Builder::new().name("watchdog".to_owned()).stack_size(64 << 10).spawn({
-            let (watch, stop) = (watch.clone(), Arc::clone(&stop));
-            move || watchdog::watch(&watch, &pulses, &stop)
-        })?;
     let signal_thread =
         std::thread::Builder::new().name("signals".to_owned()).stack_size(64 << 10).spawn({
             let control = Arc::clone(&control);
@@ -139,10 +136,9 @@ pub fn run(options: &Options, log: &Log) -> Result<(), StartError> {
         // A shard that panicked has aborted the process.
         executor.join().map_err(|error| StartError::Executor(error.to_string()))?;
     }
-    stop.store(true, Ordering::Relaxed);
     handle.close();
-    // Neither thread can fail.
-    drop((watchdog.join(), signal_thread.join()));
+    // The thread cannot fail.
+    drop(signal_thread.join());
     Ok(())
 }
 
@@ -175,9 +171,27 @@ fn listen(options: &Options) -> Result<(OwnedFd, SocketAddr), StartError> {
         .map_err(refuse)?
         .next()
         .ok_or_else(|| refuse(std::io::Error::from(std::io::ErrorKind::AddrNotAvailable)))?;
-    let listener = socket::listen(address, BACKLOG).map_err(refuse)?;
+    let listener = listen_patiently(address).map_err(refuse)?;
     let bound = socket::local_addr(listener.as_fd()).map_err(refuse)?;
     Ok((listener, bound))
+}
+
+/// The port of a broker that was killed a moment ago stays taken until the
+/// kernel has torn its ring down, which it does after the process is gone.
+#[expect(clippy::disallowed_methods, reason = "at the start, on the main thread")]
+fn listen_patiently(address: SocketAddr) -> std::io::Result<OwnedFd> {
+    let limit = host::monotonic_ns() + PORT_WAIT;
+    loop {
+        match socket::listen(address, BACKLOG) {
+            Err(error)
+                if error.kind() == std::io::ErrorKind::AddrInUse
+                    && host::monotonic_ns() < limit =>
+            {
+                std::thread::sleep(std::time::Duration::from_millis(10));
+            }
+            result => return result,
+        }
+    }
 }
 
 fn server_info(options: &Options, identity: &Identity, address: SocketAddr) -> ServerInfo {
@@ -261,10 +275,24 @@ fn announce_start(
     log.info(format_args!("  ID:       {}", identity.server_id));
     log.info(format_args!("  Shards:   {shards}"));
     if let Some(file) = &options.config_file {
-        log.info(format_args!("Using configuration file: {}", file.display()));
+        let digest = options.config_digest.as_deref().unwrap_or_default();
+        log.info(format_args!("Using configuration file: {} ({digest})", file.display()));
+    }
+    for warning in options.startup_warnings() {
+        log.warning(format_args!("{warning}"));
     }
     if let Err(error) = files {
         log.warning(format_args!("open files: the limit could not be raised: {error}"));
+    }
+}
+
+/// Writes the process id where asked to. A broker without that file serves all
+/// the same, as nats-server does.
+fn write_pid_file(options: &Options, log: &Log) {
+    let Some(path) = &options.pid_file else { return };
+    if let Err(error) = host::write_pid_file(path) {
+        let reason = host::go_error_text(&error);
+        log.error(format_args!("Could not write pidfile: open {}: {reason}", path.display()));
     }
 }
 

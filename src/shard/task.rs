@@ -8,9 +8,8 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
 use super::accept::Acceptor;
 use super::core::{Batch, ConnKey, Core, Event};
 use super::message::{Adopted, Message};
-use super::park::Parking;
 use super::sockets::Sockets;
-use super::watchdog::Pulse;
+use super::start::DATA_LANE_BATCHES;
 use crate::host;
 use crate::log::Log;
 use crate::mesh::Endpoint;
@@ -21,12 +20,9 @@ use crate::router::{ConnId, ShardId};
 /// Completions that one turn takes.
 const COMPLETIONS_MAX: usize = 256;
 
-/// Batches that one turn takes from one lane.
-const BATCHES_MAX: usize = 4;
-
-/// Turns in a row, and nanoseconds, before the executor gets its say.
-const TURNS_MAX: u32 = 16;
-const BUSY_MAX: u64 = 2_000_000;
+/// Batches that one turn takes from one lane: all that a lane can hold, as the
+/// routed counter that was read before may stand behind any of them.
+const BATCHES_MAX: usize = DATA_LANE_BATCHES;
 
 /// Nanoseconds that an idle shard looks for work before it sleeps, if the last
 /// gap was no longer than this; and looks between two glances at the clock.
@@ -46,6 +42,9 @@ const STOP_WAIT: u64 = 500_000_000;
 pub(super) struct Control {
     /// A bit for each signal that came and is not handled yet.
     pub(super) signals: AtomicU32,
+    /// `max_pending` and `write_deadline` as log lines show them.
+    pub(super) max_pending: usize,
+    pub(super) write_deadline: String,
     pub(super) lame_duck_grace: u64,
     pub(super) lame_duck_duration: u64,
     pub(super) log: Log,
@@ -81,7 +80,6 @@ pub(super) struct ShardTask {
     sockets: Sockets,
     acceptor: Option<Acceptor>,
     control: Arc<Control>,
-    pulse: Arc<Pulse>,
     stage: Stage,
     /// Shards that have stopped, counted by shard 0.
     stopped: usize,
@@ -103,10 +101,10 @@ impl ShardTask {
         endpoint: Endpoint<Message, Batch>,
         acceptor: Option<Acceptor>,
         control: Arc<Control>,
-        pulse: Arc<Pulse>,
     ) -> Result<Self, RingError> {
-        let ring = Ring::new(&RingConfig::default())?;
-        pulse.attach(ring.watch());
+        let mut ring = Ring::new(&RingConfig::default())?;
+        ring.end_park();
+        ring.arm_wake();
         if let Err(error) = endpoint.set_wake_fd(ring.event_fd()) {
             control.log.error(format_args!("a shard cannot be woken by its peers: {error}"));
         }
@@ -117,7 +115,6 @@ impl ShardTask {
             sockets: Sockets::default(),
             acceptor,
             control,
-            pulse,
             stage: Stage::Serving,
             stopped: 0,
             completions: Vec::with_capacity(COMPLETIONS_MAX),
@@ -131,36 +128,22 @@ impl ShardTask {
         Ok(task)
     }
 
-    /// Turns until the server ends.
-    pub(super) async fn run(mut self) {
-        let parking = Parking::new(self.ring.event_fd(), &self.pulse);
-        let Some(parking) = parking else {
-            self.control.log.fatal(format_args!("a shard's eventfd cannot be shared"));
-            return;
-        };
-        let mut turns = 0;
-        let mut busy_since = host::monotonic_ns();
+    /// Turns until the server ends. The shard never gives way: it is the only
+    /// task of its executor and sleeps in its own ring.
+    pub(super) fn run(mut self) {
         loop {
             let progress = self.turn();
             if self.stage == Stage::Stopped {
                 break;
             }
             if progress || self.core.has_work() || self.ring.has_work() {
-                turns += 1;
-                if turns >= TURNS_MAX || self.now - busy_since > BUSY_MAX {
-                    parking.give_way().await;
-                    turns = 0;
-                    busy_since = host::monotonic_ns();
-                }
                 continue;
             }
             let idle_since = self.now;
             if !self.spin() {
-                self.park(&parking).await;
+                self.sleep();
             }
-            turns = 0;
-            busy_since = host::monotonic_ns();
-            self.last_gap = busy_since.saturating_sub(idle_since);
+            self.last_gap = host::monotonic_ns().saturating_sub(idle_since);
         }
     }
 
@@ -172,9 +155,13 @@ impl ShardTask {
             return false;
         }
         let until = self.now + SPIN_MAX;
+        let awaits_routed = self.core.awaits_routed();
         loop {
             for _ in 0..SPIN_LOOKS {
                 if self.ring.has_work() || self.endpoint.inbound_waiting() {
+                    return true;
+                }
+                if awaits_routed && self.routed_moved() {
                     return true;
                 }
                 std::hint::spin_loop();
@@ -185,29 +172,25 @@ impl ShardTask {
         }
     }
 
+    fn routed_moved(&self) -> bool {
+        let mut peers = self.core.peers();
+        peers.any(|peer| self.endpoint.routed(usize::from(peer.0)) != self.core.routed_known(peer))
+    }
+
     /// Sleeps until a completion, a lane or the next deadline.
-    async fn park(&mut self, parking: &Parking) {
-        let deadline = self.next_deadline();
-        self.ring.timeout(deadline);
-        self.endpoint.publish_deadline(deadline);
+    fn sleep(&mut self) {
+        self.ring.timeout(self.next_deadline());
         if !self.endpoint.begin_park(self.core.awaits_routed()) {
             return;
         }
-        match self.ring.begin_park() {
-            Ok(true) => {
-                parking.sleep().await;
-                self.ring.end_park();
-            }
-            Ok(false) => {}
-            Err(error) => self.fail(&error),
+        if let Err(error) = self.ring.wait() {
+            self.fail(&error);
         }
         self.endpoint.end_park();
-        self.endpoint.publish_deadline(None);
     }
 
     /// One turn; returns whether anything happened.
     fn turn(&mut self) -> bool {
-        self.endpoint.turn();
         if let Err(error) = self.ring.enter() {
             self.fail(&error);
             return false;
@@ -419,10 +402,12 @@ impl ShardTask {
             }
             self.starved.push(key);
         }
-        for key in std::mem::take(&mut self.starved) {
+        let mut starved = std::mem::take(&mut self.starved);
+        for key in starved.drain(..) {
             self.arm_receive(key);
             self.release_if_idle(key);
         }
+        self.starved = starved;
     }
 
     fn flush(&mut self) {
@@ -502,15 +487,17 @@ impl ShardTask {
 
     fn say_events(&mut self) {
         while let Some(event) = self.core.take_event() {
-            let Event::Closed { cid, host, reason, pending } = event;
+            let Event::Closed { cid, host, reason, pending, chunks } = event;
             let (ip, port) = host.split_once('\0').unwrap_or((&host, ""));
-            let log = &self.control.log;
+            let Control { log, max_pending, write_deadline, .. } = &*self.control;
             match reason {
                 CloseReason::SlowConsumerPendingBytes => log.info(format_args!(
-                    "{ip}:{port} - cid:{cid} - Slow Consumer Detected: MaxPending of {pending} Exceeded"
+                    "{ip}:{port} - cid:{cid} - Slow Consumer Detected: MaxPending of {max_pending} \
+                     Exceeded"
                 )),
                 CloseReason::SlowConsumerWriteDeadline => log.info(format_args!(
-                    "{ip}:{port} - cid:{cid} - Slow Consumer Detected: WriteDeadline exceeded with {pending} total bytes."
+                    "{ip}:{port} - cid:{cid} - Slow Consumer Detected: WriteDeadline of \
+                     {write_deadline} exceeded with {chunks} chunks of {pending} total bytes."
                 )),
                 reason => log.debug(format_args!(
                     "{ip}:{port} - cid:{cid} - Client connection closed: {}",
@@ -572,6 +559,8 @@ impl ShardTask {
             ));
         }
         if came(SIGINT) || came(SIGTERM) && !matches!(self.stage, Stage::LameDuck { .. }) {
+            let name = if came(SIGINT) { "interrupt" } else { "terminated" };
+            self.control.log.info(format_args!("Trapped \"{name}\" signal"));
             self.control.log.info(format_args!("Initiating Shutdown..."));
             self.tell_all(|| Message::Stop);
             self.stop();

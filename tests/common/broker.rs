@@ -33,10 +33,16 @@ struct LogState {
 }
 
 /// Starts a broker on a configuration file, or says that such tests are off:
-/// they run only if `BROKER_CONFIG=1`. The text must not name a port.
+/// they run only if `BROKER_CONFIG=1`, and those with accounts or users only if
+/// `BROKER_ACCOUNTS=1` too. The text must not name a port.
 pub(crate) fn config(text: &str) -> Option<Broker> {
     if std::env::var("BROKER_CONFIG").as_deref() != Ok("1") {
         eprintln!("skipped: needs a configuration file, set BROKER_CONFIG=1");
+        return None;
+    }
+    let accounts = text.contains("accounts") || text.contains("users");
+    if accounts && std::env::var("BROKER_ACCOUNTS").as_deref() != Ok("1") {
+        eprintln!("skipped: needs accounts, set BROKER_ACCOUNTS=1");
         return None;
     }
     let file = tempfile::NamedTempFile::new().expect("a temporary file");

@@ -181,14 +181,15 @@ impl Barrier {
         if !self.moved || self.waiters.is_empty() {
             return;
         }
-        let waiters = std::mem::take(&mut self.waiters);
-        for waiter in waiters {
-            if self.has_passed(&waiter) {
+        let mut waiters = std::mem::take(&mut self.waiters);
+        waiters.retain(|waiter| {
+            let passed = self.has_passed(waiter);
+            if passed {
                 ready.push(waiter.connection);
-            } else {
-                self.waiters.push(waiter);
             }
-        }
+            !passed
+        });
+        self.waiters = waiters;
     }
 
     /// Whether somebody waits for peers to route what was sent to them.
@@ -201,6 +202,12 @@ impl Barrier {
         self.draining.push_back((seq, subscription, connection));
     }
 
+    /// The subscriptions of a connection that still drain.
+    pub(super) fn draining_of(&self, connection: ConnKey) -> impl Iterator<Item = SubId> + '_ {
+        let own = self.draining.iter().filter(move |&&(_, _, owner)| owner == connection);
+        own.map(|&(_, subscription, _)| subscription)
+    }
+
     /// The next subscription that has drained.
     pub(super) fn drained(&mut self) -> Option<(SubId, ConnKey)> {
         let &(seq, subscription, connection) = self.draining.front()?;
@@ -209,6 +216,16 @@ impl Barrier {
         }
         self.draining.pop_front();
         Some((subscription, connection))
+    }
+
+    /// PONGs that wait.
+    pub(super) fn waiting(&self) -> usize {
+        self.waiters.len()
+    }
+
+    /// Subscriptions that have not drained.
+    pub(super) fn draining(&self) -> usize {
+        self.draining.len()
     }
 
     /// To be called at the end of a turn.

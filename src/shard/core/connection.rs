@@ -1,5 +1,6 @@
 //! One connection as its shard's core sees it: no socket, only state.
 
+use super::ingest::Skipped;
 use crate::client::Client;
 use crate::outbound::Outbound;
 use crate::router::{ConnId, ShardSet};
@@ -84,6 +85,8 @@ pub(super) struct Connection {
     pub(super) pause: Pause,
     /// The shell was asked to stop receiving.
     pub(super) receive_stopped: bool,
+    /// The peer has sent its last byte; what is kept is still parsed.
+    pub(super) ended: bool,
     /// In the list of connections whose kept input is to be parsed.
     pub(super) resuming: bool,
     /// A write-deadline timer is in the heap for this connection.
@@ -92,6 +95,10 @@ pub(super) struct Connection {
     pub(super) send_started: u64,
     /// Input that could not be parsed yet.
     pub(super) inbox: Vec<u8>,
+    /// Bytes at the start of `inbox` that are parsed already.
+    pub(super) inbox_parsed: usize,
+    /// A line that is being skipped to its end.
+    pub(super) skipping: Option<Skipped>,
     /// Bytes that the operation at the start of `inbox` needs at least.
     pub(super) inbox_needs: usize,
     /// Shards published into since the last PING.
@@ -104,8 +111,8 @@ pub(super) struct Connection {
     pub(super) draining: u32,
     /// Nanoseconds that the publisher owes for this read.
     pub(super) stall_owed: u64,
-    /// The keep-alive timer is in the heap.
-    pub(super) ping_timer: bool,
+    /// When the next keep-alive check is due; earlier timers mean nothing.
+    pub(super) ping_due: u64,
     pub(super) in_messages: u64,
     pub(super) in_bytes: u64,
     pub(super) out_messages: u64,
@@ -114,6 +121,24 @@ pub(super) struct Connection {
 }
 
 impl Connection {
+    /// Drops the parsed part of the kept input, and a large buffer that is empty.
+    pub(super) fn drop_parsed_input(&mut self) {
+        let parsed = std::mem::take(&mut self.inbox_parsed);
+        if parsed < self.inbox.len() {
+            self.inbox.drain(..parsed);
+        } else if self.inbox.capacity() <= 64 * 1024 {
+            self.inbox.clear();
+        } else {
+            self.inbox = Vec::new();
+        }
+    }
+
+    /// Whether input has to be kept instead of parsed.
+    #[inline]
+    pub(super) fn is_waiting(&self) -> bool {
+        self.resuming || !self.pause.is_none()
+    }
+
     /// A connection that was just accepted.
     pub(super) fn new(key: ConnKey, client: Client) -> Self {
         Self {
@@ -124,17 +149,20 @@ impl Connection {
             key,
             pause: Pause::default(),
             receive_stopped: false,
+            ended: false,
             resuming: false,
             write_timer: false,
             send_started: 0,
             inbox: Vec::new(),
+            inbox_parsed: 0,
+            skipping: None,
             inbox_needs: 1,
             touched: ShardSet::default(),
             announced: 0,
             withdrawn: 0,
             draining: 0,
             stall_owed: 0,
-            ping_timer: false,
+            ping_due: 0,
             in_messages: 0,
             in_bytes: 0,
             out_messages: 0,

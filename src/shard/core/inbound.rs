@@ -39,6 +39,11 @@ impl Core {
         self.barrier.handle_routed_out(to, position);
     }
 
+    /// What was heard last of how far `to` has routed our lane.
+    pub fn routed_known(&self, to: ShardId) -> u64 {
+        self.barrier.routed_out(to)
+    }
+
     /// All control of the turn is applied: acknowledge it and route the batches.
     pub fn route(&mut self) {
         for shard in self.peers() {
@@ -48,14 +53,18 @@ impl Core {
                 self.control[index].push(Control::InterestAck { seq, position });
             }
         }
-        for (from, batch) in std::mem::take(&mut self.inbound) {
+        let mut inbound = std::mem::take(&mut self.inbound);
+        for (from, batch) in inbound.drain(..) {
             self.route_batch(from, &batch);
             self.barrier.handle_routed_in(from, u64::from(batch.entries));
             self.routed.push((from, batch));
         }
-        for key in std::mem::take(&mut self.pressed) {
+        self.inbound = inbound;
+        let mut pressed = std::mem::take(&mut self.pressed);
+        for key in pressed.drain(..) {
             self.stall_now(key);
         }
+        self.pressed = pressed;
     }
 
     fn route_batch(&mut self, from: ShardId, batch: &Batch) {

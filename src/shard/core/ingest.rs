@@ -22,8 +22,36 @@ pub(super) struct Publisher {
     authenticated: bool,
 }
 
+/// An operation whose line is ignored to its end, however long it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Skipped {
+    Ping,
+    Pong,
+    Ok,
+}
+
+/// Bytes of such a line that are kept before it is skipped instead.
+const SKIPPED_KEPT_MAX: usize = 64;
+
+/// Whether the incomplete line in `bytes` need not be kept.
+fn skippable(bytes: &[u8]) -> Option<Skipped> {
+    let name = bytes.get(..4).filter(|_| bytes.len() > SKIPPED_KEPT_MAX)?;
+    if name.eq_ignore_ascii_case(b"PING") {
+        Some(Skipped::Ping)
+    } else if name.eq_ignore_ascii_case(b"PONG") {
+        Some(Skipped::Pong)
+    } else if name[..3].eq_ignore_ascii_case(b"+OK") {
+        Some(Skipped::Ok)
+    } else {
+        None
+    }
+}
+
 /// Input kept while a connection is paused before receiving is stopped.
 const PAUSED_INPUT_MAX: usize = 64 * 1024;
+
+/// Kept input of one connection that one turn parses.
+const RESUME_BYTES_MAX: usize = 64 * 1024;
 
 /// An incomplete operation above this gets a buffer of its declared size.
 const INBOX_BYTES: usize = 64 * 1024;
@@ -35,11 +63,12 @@ impl Core {
         if connection.phase != Phase::Open {
             return;
         }
-        if !connection.pause.is_none() || connection.resuming {
+        if connection.is_waiting() {
             connection.inbox.extend_from_slice(bytes);
-            if connection.inbox.len() > PAUSED_INPUT_MAX && !connection.receive_stopped {
+            let waiting = connection.inbox.len() - connection.inbox_parsed;
+            if waiting > PAUSED_INPUT_MAX && !connection.receive_stopped {
                 connection.receive_stopped = true;
-                self.receive_changes.push((key, false));
+                self.receive_changes.push(key);
             }
             return;
         }
@@ -54,26 +83,57 @@ impl Core {
         self.settle_stall(key);
     }
 
-    /// Connections whose pause has ended: parse what they sent meanwhile.
+    /// Connections whose pause has ended: parse what they sent meanwhile, at
+    /// most [`RESUME_BYTES_MAX`] of each.
     pub fn resume_parsing(&mut self) {
-        for key in std::mem::take(&mut self.resume) {
-            let Some(connection) = self.deliverer.connections.get(key) else { continue };
-            connection.resuming = false;
-            if connection.phase != Phase::Open || !connection.pause.is_none() {
-                continue;
+        let mut keys = std::mem::take(&mut self.resume);
+        for key in keys.drain(..) {
+            self.resume_one(key);
+        }
+        // Whoever has more to parse was added meanwhile.
+        keys.append(&mut self.resume);
+        self.resume = keys;
+    }
+
+    fn resume_one(&mut self, key: ConnKey) {
+        let Some(connection) = self.deliverer.connections.get(key) else { return };
+        connection.resuming = false;
+        if connection.phase != Phase::Open || !connection.pause.is_none() {
+            return;
+        }
+        let kept = std::mem::take(&mut connection.inbox);
+        let start = std::mem::take(&mut connection.inbox_parsed);
+        let slice = RESUME_BYTES_MAX.max(connection.inbox_needs);
+        let end = kept.len().min(start.saturating_add(slice));
+        let parsed = start + self.ingest(key, &kept[start..end]);
+        let more = end < kept.len() || self.interrupted && parsed < kept.len();
+        let Some(connection) = self.deliverer.connections.get(key) else { return };
+        if connection.phase != Phase::Open {
+            return;
+        }
+        connection.inbox = kept;
+        connection.inbox_parsed = parsed;
+        self.settle_stall(key);
+        let Some(connection) = self.deliverer.connections.get(key) else { return };
+        if !connection.pause.is_none() || more {
+            // The parsed part goes once it is the larger one, so that many
+            // pauses over one inbox do not move it many times.
+            if connection.inbox_parsed >= connection.inbox.len() / 2 {
+                connection.drop_parsed_input();
             }
-            let kept = std::mem::take(&mut connection.inbox);
-            let consumed = if kept.is_empty() { 0 } else { self.ingest(key, &kept) };
-            self.keep_rest(key, kept, consumed);
-            self.settle_stall(key);
-            let Some(connection) = self.deliverer.connections.get(key) else { continue };
-            if connection.receive_stopped
-                && connection.pause.is_none()
-                && connection.phase == Phase::Open
-            {
-                connection.receive_stopped = false;
-                self.receive_changes.push((key, true));
+            if connection.pause.is_none() {
+                connection.resuming = true;
+                self.resume.push(key);
             }
+            return;
+        }
+        // Nothing is left but an incomplete operation.
+        connection.drop_parsed_input();
+        if connection.ended {
+            self.close(key, CloseReason::ClientClosed, true);
+        } else if connection.receive_stopped {
+            connection.receive_stopped = false;
+            self.receive_changes.push(key);
         }
     }
 
@@ -165,9 +225,10 @@ impl Core {
         let mut limits = self.config.parser;
         limits.headers = self.config.headers
             && self.deliverer.connections.get(key).is_some_and(|connection| connection.headers);
-        let mut consumed = 0;
+        let mut consumed = self.skip(&publisher, bytes);
         let (mut messages, mut message_bytes) = (0_u64, 0_u64);
         self.interrupted = false;
+        self.parsing = Some(key);
         while consumed < bytes.len() {
             let rest = &bytes[consumed..];
             if !publisher.authenticated && !matches!(rest.first(), Some(b'c' | b'C')) {
@@ -178,17 +239,19 @@ impl Core {
                 );
                 break;
             }
-            match proto::parse(rest, &limits) {
+            // By reference: a publish moved out of the result is a hundred
+            // bytes copied, twice the cost of parsing it.
+            match &proto::parse(rest, &limits) {
                 Ok(Parsed::Command { command: Command::Publish(message), consumed: length }) => {
                     consumed += length;
                     messages += 1;
                     message_bytes += message.payload.len() as u64;
-                    self.handle_publish(&publisher, &message);
+                    self.handle_publish(&publisher, message);
                 }
                 Ok(Parsed::Command { command, consumed: length }) => {
                     consumed += length;
                     let reread = matches!(command, Command::Connect { .. });
-                    self.obey(&publisher, command);
+                    self.obey(&publisher, *command);
                     if reread {
                         let Some(anew) = self.publisher(key) else { break };
                         publisher = anew;
@@ -198,11 +261,22 @@ impl Core {
                 }
                 Ok(Parsed::Incomplete { needed }) => {
                     if let Some(connection) = self.deliverer.connections.get(key) {
-                        connection.inbox_needs = needed;
+                        connection.inbox_needs = *needed;
+                        connection.skipping = skippable(rest);
+                        if connection.skipping.is_some() {
+                            consumed = bytes.len();
+                        }
                     }
                     break;
                 }
                 Err(error) => {
+                    if let Some(skipped) = skippable(rest) {
+                        if let Some(connection) = self.deliverer.connections.get(key) {
+                            connection.skipping = Some(skipped);
+                        }
+                        consumed += self.skip(&publisher, rest);
+                        continue;
+                    }
                     let reason = error.close_reason();
                     match error.wire_error() {
                         Some(text) => self.fail(key, text, reason),
@@ -215,6 +289,7 @@ impl Core {
                 break;
             }
         }
+        self.parsing = None;
         self.counters.in_messages += messages;
         self.counters.in_bytes += message_bytes;
         if let Some(connection) = self.deliverer.connections.get(key) {
@@ -228,6 +303,23 @@ impl Core {
             }
         }
         consumed
+    }
+
+    /// Goes on skipping a line whose rest means nothing; returns its bytes.
+    fn skip(&mut self, publisher: &Publisher, bytes: &[u8]) -> usize {
+        let Some(connection) = self.deliverer.connections.get(publisher.key) else { return 0 };
+        let Some(skipped) = connection.skipping else { return 0 };
+        let Some(end) = memchr::memchr(b'\n', bytes) else { return bytes.len() };
+        connection.skipping = None;
+        self.obey(
+            publisher,
+            match skipped {
+                Skipped::Ping => Command::Ping,
+                Skipped::Pong => Command::Pong,
+                Skipped::Ok => Command::Ok,
+            },
+        );
+        end + 1
     }
 
     fn publisher(&mut self, key: ConnKey) -> Option<Publisher> {
@@ -290,6 +382,7 @@ impl Core {
         let Some(connection) = self.deliverer.connections.get(key) else { return };
         if connection.client.connected {
             self.drop_subscriptions(key);
+            self.silence(key, None);
         }
         let Some(connection) = self.deliverer.connections.get(key) else { return };
         let config = &self.config;
@@ -310,10 +403,10 @@ impl Core {
     fn arm_first_ping(&mut self, key: ConnKey) {
         let random = self.random.next();
         let Some(connection) = self.deliverer.connections.get(key) else { return };
-        if !connection.ping_timer {
-            connection.ping_timer = true;
+        if connection.client.keepalive.round_trip == 0 {
             let delay = Keepalive::first_delay(&self.config.keepalive, random);
-            self.timers.set(self.now + delay, Timer::Ping, key);
+            connection.ping_due = self.now + delay;
+            self.timers.set(connection.ping_due, Timer::Ping, key);
         }
     }
 
@@ -336,6 +429,9 @@ impl Core {
             {
                 return self.refuse_subscription(key, pattern, queue, &refusal);
             }
+            if connection.draining > 0 {
+                self.silence(key, Some(sid));
+            }
             let mut changes = std::mem::take(&mut self.changes);
             let sub = self.router.subscribe(
                 key.slot(),
@@ -345,6 +441,7 @@ impl Core {
                 sid,
                 &mut changes,
             );
+            let Some(connection) = self.deliverer.connections.get(key) else { return };
             connection.client.sids.insert(sid, sub, |sub| self.router.subscriptions()[sub].sid());
             if let Some(seq) = self.announce(&mut changes) {
                 if let Some(connection) = self.deliverer.connections.get(key) {
@@ -356,6 +453,20 @@ impl Core {
         }
         if publisher.verbose {
             self.send(key, b"+OK\r\n");
+        }
+    }
+
+    /// A sid is used anew while its last subscription still drains: that one
+    /// has had its last message, or the client would see some twice. A further
+    /// CONNECT ends all (`None`).
+    #[cold]
+    fn silence(&mut self, key: ConnKey, sid: Option<&[u8]>) {
+        for sub in self.barrier.draining_of(key) {
+            let subscription = &mut self.router.subscriptions_mut()[sub];
+            if sid.is_none_or(|sid| subscription.sid() == sid) {
+                subscription.max = subscription.delivered.max(1);
+                subscription.delivered = subscription.max;
+            }
         }
     }
 
@@ -391,10 +502,8 @@ impl Core {
             let subscription = &mut self.router.subscriptions_mut()[sub];
             match max {
                 Some(max) if max > subscription.delivered => subscription.max = max,
-                _ => {
-                    subscription.max = 0;
-                    self.withdraw(key, sub);
-                }
+                // A limit that was set stays: it holds for what is under way too.
+                _ => self.withdraw(key, sub),
             }
         }
         if publisher.verbose {

@@ -25,8 +25,10 @@ pub(super) struct LaneOut {
     sealed: VecDeque<Batch>,
     spare: Vec<Vec<u8>>,
     appended: u64,
-    /// A returned entry is among what was not pushed yet.
-    returns_unpushed: bool,
+    /// Position of the last entry that was returned to its origin.
+    last_return: u64,
+    /// Entries pushed so far.
+    pushed: u64,
     /// Connections that wait for room.
     waiting: Vec<ConnKey>,
 }
@@ -45,7 +47,9 @@ impl LaneOut {
         entry::encode(&mut self.current.bytes, head, picks, message);
         self.current.entries += 1;
         self.appended += 1;
-        self.returns_unpushed |= head.kind != entry::Kind::Message;
+        if head.kind != entry::Kind::Message {
+            self.last_return = self.appended;
+        }
     }
 
     /// Entries appended so far, pushed or not.
@@ -63,9 +67,14 @@ impl LaneOut {
         self.waiting.push(connection);
     }
 
+    /// Connections that wait for room.
+    pub(super) fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
     /// Whether an entry that was returned to its origin is not pushed yet.
     pub(super) fn returns_unpushed(&self) -> bool {
-        self.returns_unpushed
+        self.last_return > self.pushed
     }
 
     /// Whether something waits to be pushed.
@@ -75,25 +84,23 @@ impl LaneOut {
 
     /// The next batch to push.
     pub(super) fn next_batch(&mut self) -> Option<Batch> {
-        if let Some(batch) = self.sealed.pop_front() {
-            return Some(batch);
-        }
-        if self.current.entries == 0 {
-            return None;
-        }
-        Some(std::mem::take(&mut self.current))
+        let batch = match self.sealed.pop_front() {
+            Some(batch) => batch,
+            None if self.current.entries == 0 => return None,
+            None => std::mem::take(&mut self.current),
+        };
+        self.pushed += u64::from(batch.entries);
+        Some(batch)
     }
 
     /// Puts a batch that found no room back to the front.
     pub(super) fn put_back(&mut self, batch: Batch) {
+        self.pushed -= u64::from(batch.entries);
         self.sealed.push_front(batch);
     }
 
     /// To be called after pushing: who may go on, if there is room again.
     pub(super) fn after_push(&mut self) -> Vec<ConnKey> {
-        if !self.has_batch() {
-            self.returns_unpushed = false;
-        }
         if self.is_full() || self.waiting.is_empty() {
             return Vec::new();
         }

@@ -15,13 +15,19 @@ impl Core {
     /// A connection was accepted: number `cid`, remote address `host`. INFO is
     /// the first thing it gets.
     pub fn open(&mut self, cid: u64, host: Box<str>) -> ConnKey {
-        let client = Client::new(cid, host, &self.config.authorization);
+        let client = Client::new(cid, host, &self.config.authorization, self.config.seed);
         let authenticated = client.authenticated;
         let key = self.deliverer.connections.insert(client);
         self.counters.opened += 1;
         if !authenticated {
             self.timers.set(self.now + self.config.auth_timeout, Timer::Authentication, key);
         }
+        // A client that never says CONNECT is asked too, only later.
+        let due = self.now + self.config.keepalive.interval;
+        if let Some(connection) = self.deliverer.connections.get(key) {
+            connection.ping_due = due;
+        }
+        self.timers.set(due, Timer::Ping, key);
         self.send_info(key, false);
         key
     }
@@ -34,10 +40,18 @@ impl Core {
         key
     }
 
-    /// The peer closed its end, or the socket failed.
+    /// The peer closed its end, or the socket failed. What a peer sent before
+    /// it closed is still obeyed when a pause has kept it.
     pub fn handle_end(&mut self, key: ConnKey, reason: CloseReason) {
-        let flush = reason == CloseReason::ClientClosed;
-        self.close(key, reason, flush);
+        if reason != CloseReason::ClientClosed {
+            return self.close(key, reason, false);
+        }
+        let Some(connection) = self.deliverer.connections.get(key) else { return };
+        if connection.is_waiting() {
+            connection.ended = true;
+        } else {
+            self.close(key, reason, true);
+        }
     }
 
     /// The flight of a connection is over.
@@ -104,7 +118,7 @@ impl Core {
         let now = self.now;
         let limits = self.config.keepalive;
         let Some(connection) = self.deliverer.connections.get(key) else { return };
-        if connection.phase != Phase::Open {
+        if connection.phase != Phase::Open || connection.ping_due > now {
             return;
         }
         if connection.inbox.is_empty() && connection.inbox.capacity() > 0 {
@@ -116,6 +130,9 @@ impl Core {
             Tick::Stale => {
                 return self.fail(key, WireError::StaleConnection, CloseReason::StaleConnection);
             }
+        }
+        if let Some(connection) = self.deliverer.connections.get(key) {
+            connection.ping_due = now + limits.interval;
         }
         self.timers.set(now + limits.interval, Timer::Ping, key);
     }
@@ -153,7 +170,7 @@ impl Core {
     /// waits is sent (`flush`) or at once.
     pub(super) fn close(&mut self, key: ConnKey, reason: CloseReason, flush: bool) {
         let Some(connection) = self.deliverer.connections.get(key) else { return };
-        self.interrupted = true;
+        self.interrupted |= self.parsing == Some(key);
         match connection.phase {
             Phase::Open => {}
             Phase::Flushing if !flush => {
@@ -169,6 +186,7 @@ impl Core {
             host: connection.client.host.clone(),
             reason,
             pending: connection.out.pending(),
+            chunks: connection.out.flight_segments(),
         });
         connection.phase = Phase::Flushing;
         connection.inbox = Vec::new();
@@ -351,13 +369,14 @@ impl Core {
     }
 
     fn close_next_for_lame_duck(&mut self) {
-        let next = self
-            .deliverer
-            .connections
-            .iter()
+        // Slots below the cursor are closed: nobody is accepted any more.
+        let connections = self.deliverer.connections.iter();
+        let next = connections
+            .skip_while(|connection| connection.key.slot() < self.lame_duck_cursor)
             .find(|connection| connection.phase == Phase::Open)
             .map(|connection| connection.key);
         let Some(key) = next else { return };
+        self.lame_duck_cursor = key.slot();
         self.close(key, CloseReason::ServerShutdown, true);
         let half = self.lame_duck_gap / 2;
         let gap = half + self.random.next() % half.max(1);

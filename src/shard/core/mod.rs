@@ -50,6 +50,7 @@ pub use self::control::Control;
 pub use self::entry::Batch;
 
 use self::barrier::Barrier;
+use self::connection::Phase;
 use self::deliver::Deliverer;
 use self::lane_out::LaneOut;
 use self::no_responders::OpenRequests;
@@ -117,6 +118,24 @@ pub struct Counters {
     pub opened: u64,
 }
 
+/// What a shard has under way with the others; nothing of it is left when all
+/// are at rest.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// PONGs that wait for the barrier.
+    pub waiting_pongs: usize,
+    /// Interest changes that some peer has not acknowledged.
+    pub unacknowledged: u64,
+    /// Subscriptions whose withdrawal has not settled.
+    pub draining: usize,
+    /// Requests that may still get their 503.
+    pub requests: usize,
+    /// Connections that wait for interest changes to be acknowledged.
+    pub interest_waiters: usize,
+    /// Connections that wait for room in a lane, once for each lane.
+    pub lane_waiters: usize,
+}
+
 /// The pure part of one shard.
 #[derive(Debug)]
 pub struct Core {
@@ -138,13 +157,14 @@ pub struct Core {
     routed: Vec<(ShardId, Batch)>,
     /// What each peer may know of its lane as routed.
     published: Vec<u64>,
-    /// Set when the connection being parsed must not go on.
+    /// The connection being parsed, and whether it must not go on.
+    parsing: Option<ConnKey>,
     interrupted: bool,
     /// Scratch for interest changes.
     changes: Vec<InterestChange>,
     resume: Vec<ConnKey>,
     closing: Vec<ConnKey>,
-    receive_changes: Vec<(ConnKey, bool)>,
+    receive_changes: Vec<ConnKey>,
     interest_waiters: Vec<ConnKey>,
     pressed: Vec<ConnKey>,
     ready: Vec<ConnKey>,
@@ -152,6 +172,8 @@ pub struct Core {
     lame_duck: bool,
     /// Nanoseconds between two closed connections in lame duck mode.
     lame_duck_gap: u64,
+    /// The slot that was closed last in lame duck mode.
+    lame_duck_cursor: ConnId,
 }
 
 /// Something worth a log line, and a count with the shard that accepts.
@@ -165,8 +187,10 @@ pub enum Event {
         host: Box<str>,
         /// Why.
         reason: crate::proto::CloseReason,
-        /// Bytes that were waiting for it.
+        /// Bytes that were waiting for it, and the chunks they were in.
         pending: usize,
+        /// Chunks of the send under way.
+        chunks: usize,
     },
 }
 
@@ -194,6 +218,7 @@ impl Core {
             inbound: Vec::new(),
             routed: Vec::new(),
             published: vec![0; shards],
+            parsing: None,
             interrupted: false,
             changes: Vec::new(),
             resume: Vec::new(),
@@ -205,6 +230,7 @@ impl Core {
             events: Vec::new(),
             lame_duck: false,
             lame_duck_gap: 0,
+            lame_duck_cursor: ConnId(0),
             config,
         }
     }
@@ -318,7 +344,7 @@ impl Core {
             return None;
         }
         let pending = connection.out.pending();
-        if self.deliverer.is_over(pending) {
+        if connection.phase == Phase::Open && self.deliverer.is_over(pending) {
             self.close_slow(key);
             return None;
         }
@@ -340,9 +366,12 @@ impl Core {
         self.deliverer.pool.give(chunk);
     }
 
-    /// Connections whose receiving is to stop (`false`) or to start again.
+    /// Connections whose receiving is to stop or to start again, with what is
+    /// wanted now, however often that has changed.
     pub fn take_receive_change(&mut self) -> Option<(ConnKey, bool)> {
-        self.receive_changes.pop()
+        let key = self.receive_changes.pop()?;
+        let connection = self.deliverer.connections.get(key);
+        Some((key, connection.is_some_and(|connection| !connection.receive_stopped)))
     }
 
     /// Connections whose socket is to be closed now.
@@ -361,6 +390,7 @@ impl Core {
             || !self.deliverer.dirty.is_empty()
             || !self.closing.is_empty()
             || !self.receive_changes.is_empty()
+            || self.control.iter().any(|items| !items.is_empty())
     }
 
     /// Whether data waits because a lane is full.
@@ -383,6 +413,18 @@ impl Core {
     /// Connections of this shard.
     pub fn connections(&self) -> usize {
         self.deliverer.connections.len()
+    }
+
+    /// What is under way.
+    pub fn counts(&self) -> Counts {
+        Counts {
+            waiting_pongs: self.barrier.waiting(),
+            unacknowledged: self.barrier.unacknowledged(),
+            draining: self.barrier.draining(),
+            requests: self.requests.len(),
+            interest_waiters: self.interest_waiters.len(),
+            lane_waiters: self.lanes.iter().map(LaneOut::waiting).sum(),
+        }
     }
 
     /// What was counted.

@@ -208,12 +208,12 @@ impl Core {
             return;
         };
         let Matched { plan, subscriptions, .. } = self.router.matched(account, reply);
-        let own = plan.deliveries().iter().find(|delivery| delivery.conn == key.slot());
+        let own = plan
+            .deliveries()
+            .iter()
+            .find(|delivery| delivery.conn == key.slot() && !subscriptions[delivery.sub].draining);
         let Some(own) = own else { return };
         let subscription = &subscriptions[own.sub];
-        if subscription.draining {
-            return;
-        }
         let Some(connection) = self.deliverer.connections.get(key) else { return };
         let bytes_max = subject.len() + reply.len() + subscription.sid().len() + 96;
         connection.out.append_with(&mut self.deliverer.pool, bytes_max, |out| {
