@@ -11,7 +11,7 @@ use signal_hook::iterator::Signals;
 use thiserror::Error;
 
 use super::accept::Acceptor;
-use super::core::{Batch, Core, CoreConfig};
+use super::core::{Batch, Core, CoreConfig, TraceOptions};
 use super::message::Message;
 use super::task::{Control, ShardTask};
 use crate::client::{Authorization, KeepaliveLimits, Limits};
@@ -257,6 +257,14 @@ fn core_config(
         },
         authorization: Arc::new(authorization),
         info: Arc::clone(info),
+        debug: options.debug,
+        trace: (options.trace || options.trace_verbose || options.trace_headers).then_some(
+            TraceOptions {
+                headers_only: options.trace_headers,
+                payload_bytes_max: options.max_traced_msg_len,
+            },
+        ),
+        plan_cache: !options.disable_sublist_cache,
         unacknowledged_max: UNACKNOWLEDGED_MAX,
     }
 }

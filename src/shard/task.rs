@@ -486,8 +486,22 @@ impl ShardTask {
     }
 
     fn say_events(&mut self) {
-        while let Some(event) = self.core.take_event() {
-            let Event::Closed { cid, host, reason, pending, chunks } = event;
+        for event in self.core.take_events() {
+            let (cid, host, reason, pending, chunks) = match event {
+                Event::Closed { cid, host, reason, pending, chunks } => {
+                    (cid, host, reason, pending, chunks)
+                }
+                Event::Line { cid, host, trace, text } => {
+                    let (ip, port) = host.split_once('\0').unwrap_or((&host, ""));
+                    let line = format_args!("{ip}:{port} - cid:{cid} - {text}");
+                    if trace {
+                        self.control.log.trace(line);
+                    } else {
+                        self.control.log.debug(line);
+                    }
+                    continue;
+                }
+            };
             let (ip, port) = host.split_once('\0').unwrap_or((&host, ""));
             let Control { log, max_pending, write_deadline, .. } = &*self.control;
             match reason {

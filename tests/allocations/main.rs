@@ -68,6 +68,9 @@ impl Shards {
             limits: Limits { subscriptions_max: 0, sub_tokens_max: 0 },
             keepalive: KeepaliveLimits { interval: u64::MAX / 4, outstanding_max: 2 },
             authorization: Arc::new(Authorization::Open),
+            debug: false,
+            trace: None,
+            plan_cache: true,
             info: Arc::new(InfoTemplate::new(&ServerInfo::default())),
             unacknowledged_max: 1 << 16,
         };

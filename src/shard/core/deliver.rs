@@ -1,6 +1,7 @@
 //! One message into one subscriber's buffer.
 
 use super::connection::{ConnKey, Connections, Phase};
+use super::trace::{self, TraceOptions};
 use crate::outbound::{ChunkPool, Pressure};
 use crate::proto::{self, Publish};
 use crate::router::{ConnId, SubId, Subscription};
@@ -27,13 +28,20 @@ pub(super) struct Deliverer {
     high_water: usize,
     drop_when_high: bool,
     prefix: Vec<u8>,
+    trace: Option<TraceOptions>,
+    /// Protocol lines of messages that went out, by connection.
+    pub(super) traced: Vec<(ConnId, String)>,
 }
 
 impl Deliverer {
     /// A deliverer with the server's `max_pending` in bytes. With
     /// `drop_when_high` a message to a queue above three quarters is dropped
     /// instead of slowing its publisher down.
-    pub(super) fn new(max_pending: usize, drop_when_high: bool) -> Self {
+    pub(super) fn new(
+        max_pending: usize,
+        drop_when_high: bool,
+        trace: Option<TraceOptions>,
+    ) -> Self {
         Self {
             connections: Connections::default(),
             pool: ChunkPool::new(),
@@ -47,6 +55,8 @@ impl Deliverer {
             high_water: max_pending / 4 * 3,
             drop_when_high,
             prefix: Vec::new(),
+            trace,
+            traced: Vec::new(),
         }
     }
 
@@ -62,6 +72,10 @@ impl Deliverer {
     ) -> bool {
         let slot = subscription.conn;
         let Some(connection) = self.connections.at(slot) else { return false };
+        if let Some(options) = &self.trace {
+            let lines = trace::outgoing(subscription.sid(), message, options);
+            self.traced.extend(lines.into_iter().map(|line| (slot, line)));
+        }
         if connection.out.pending() > self.high_water || subscription.max != 0 {
             if !self.admit(id, subscription) {
                 return false;

@@ -3,6 +3,7 @@
 use super::connection::{ConnKey, Phase};
 use super::control::Control;
 use super::timers::Timer;
+use super::trace;
 use super::Core;
 use crate::client::{Client, Keepalive, Refusal, SubscribeRefusal};
 use crate::proto::{self, CloseReason, Command, Parsed, Publish, WireError};
@@ -246,6 +247,9 @@ impl Core {
                     consumed += length;
                     messages += 1;
                     message_bytes += message.payload.len() as u64;
+                    if self.config.trace.is_some() {
+                        self.trace_command(&publisher, &Command::Publish(*message));
+                    }
                     self.handle_publish(&publisher, message);
                 }
                 Ok(Parsed::Command { command, consumed: length }) => {
@@ -353,9 +357,19 @@ impl Core {
     }
 
     #[cold]
+    fn trace_command(&mut self, publisher: &Publisher, command: &Command<'_>) {
+        if let Some(options) = self.config.trace {
+            for line in trace::incoming(command, &options) {
+                self.say(publisher.slot, true, line);
+            }
+        }
+    }
+
+    #[cold]
     #[inline(never)]
     fn obey(&mut self, publisher: &Publisher, command: Command<'_>) {
         let key = publisher.key;
+        self.trace_command(publisher, &command);
         match command {
             Command::Subscribe { subject, queue, sid } => {
                 self.handle_subscribe(publisher, subject, queue, sid);

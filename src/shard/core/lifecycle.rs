@@ -6,7 +6,7 @@ use super::timers::Timer;
 use super::{Core, Event};
 use crate::client::{Client, Tick};
 use crate::proto::{CloseReason, PerClient, WireError};
-use crate::router::SubId;
+use crate::router::{ConnId, SubId};
 
 /// Bytes that an INFO takes at most.
 const INFO_BYTES_MAX: usize = 8 * 1024;
@@ -19,6 +19,9 @@ impl Core {
         let authenticated = client.authenticated;
         let key = self.deliverer.connections.insert(client);
         self.counters.opened += 1;
+        if self.config.debug {
+            self.say(key.slot(), false, "Client connection created".to_owned());
+        }
         if !authenticated {
             self.timers.set(self.now + self.config.auth_timeout, Timer::Authentication, key);
         }
@@ -272,12 +275,30 @@ impl Core {
         self.changes = changes;
     }
 
+    /// A line for the log about one connection.
+    pub(super) fn say(&mut self, slot: ConnId, trace: bool, text: String) {
+        if let Some(connection) = self.deliverer.connections.at(slot) {
+            let client = &connection.client;
+            let (cid, host) = (client.cid, client.host.clone());
+            self.events.push(Event::Line { cid, host, trace, text });
+        }
+    }
+
+    #[cold]
+    fn trace_sent(&mut self, key: ConnKey, bytes: &[u8]) {
+        let line = String::from_utf8_lossy(bytes.trim_ascii_end());
+        self.say(key.slot(), true, format!("->> [{}]", line.replace('\'', "")));
+    }
+
     /// Appends bytes for one connection.
     pub(super) fn send(&mut self, key: ConnKey, bytes: &[u8]) {
         let Some(connection) = self.deliverer.connections.get(key) else { return };
         if connection.phase == Phase::Open {
             connection.out.append(&mut self.deliverer.pool, bytes, b"");
             self.deliverer.mark_dirty(key.slot());
+            if self.config.trace.is_some() {
+                self.trace_sent(key, bytes);
+            }
         }
     }
 

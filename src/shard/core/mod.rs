@@ -42,12 +42,14 @@ mod no_responders;
 mod publish;
 mod random;
 mod timers;
+mod trace;
 
 use std::sync::Arc;
 
 pub use self::connection::ConnKey;
 pub use self::control::Control;
 pub use self::entry::Batch;
+pub use self::trace::TraceOptions;
 
 use self::barrier::Barrier;
 use self::connection::Phase;
@@ -90,6 +92,12 @@ pub struct CoreConfig {
     pub keepalive: KeepaliveLimits,
     /// Who may connect.
     pub authorization: Arc<Authorization>,
+    /// Lines of the debug level become events.
+    pub debug: bool,
+    /// Protocol lines become events, if set.
+    pub trace: Option<TraceOptions>,
+    /// Plans are cached.
+    pub plan_cache: bool,
     /// INFO as clients get it.
     pub info: Arc<InfoTemplate>,
     /// Interest changes that may be unacknowledged before their connections
@@ -192,6 +200,17 @@ pub enum Event {
         /// Chunks of the send under way.
         chunks: usize,
     },
+    /// A line for the log: of the debug level, or of the trace level.
+    Line {
+        /// Connection number.
+        cid: u64,
+        /// Remote address.
+        host: Box<str>,
+        /// Whether it is a protocol line.
+        trace: bool,
+        /// What to say.
+        text: String,
+    },
 }
 
 impl Core {
@@ -204,9 +223,17 @@ impl Core {
             now: 0,
             router: Router::new(
                 config.own,
-                RouterLimits { hash_seed: config.seed, ..RouterLimits::default() },
+                RouterLimits {
+                    hash_seed: config.seed,
+                    plans_max: if config.plan_cache {
+                        RouterLimits::default().plans_max
+                    } else {
+                        0
+                    },
+                    ..RouterLimits::default()
+                },
             ),
-            deliverer: Deliverer::new(config.max_pending, config.drop_when_high),
+            deliverer: Deliverer::new(config.max_pending, config.drop_when_high, config.trace),
             lanes,
             control: vec![Vec::new(); shards],
             barrier: Barrier::new(config.own, shards),
@@ -379,9 +406,9 @@ impl Core {
         self.closing.pop()
     }
 
-    /// What happened, for the log.
-    pub fn take_event(&mut self) -> Option<Event> {
-        self.events.pop()
+    /// What happened, for the log, in order.
+    pub fn take_events(&mut self) -> std::vec::Drain<'_, Event> {
+        self.events.drain(..)
     }
 
     /// Whether another turn has work without any completion or lane item.

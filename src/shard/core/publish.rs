@@ -226,13 +226,19 @@ impl Core {
     /// had their last message, close connections beyond `max_pending`.
     #[inline]
     pub(super) fn settle_deliveries(&mut self) {
-        if !self.deliverer.expired.is_empty() || !self.deliverer.over.is_empty() {
+        if !self.deliverer.expired.is_empty()
+            || !self.deliverer.over.is_empty()
+            || !self.deliverer.traced.is_empty()
+        {
             self.settle_deliveries_slowly();
         }
     }
 
     #[cold]
     fn settle_deliveries_slowly(&mut self) {
+        for (slot, text) in std::mem::take(&mut self.deliverer.traced) {
+            self.say(slot, true, text);
+        }
         while let Some(sub) = self.deliverer.expired.pop() {
             self.expire(sub);
         }
