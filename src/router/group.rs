@@ -1,4 +1,5 @@
-//! Queue groups: members here, member counts elsewhere, and picking one.
+//! Queue groups: members here, member counts elsewhere, and picking one of all
+//! groups with the same queue name.
 
 use super::hashing::SubjectHasher;
 use super::ids::NONE;
@@ -9,7 +10,9 @@ use super::sub_list::SubList;
 use super::{GroupId, ShardId, ShardSet, SubId};
 use crate::subject::AccountId;
 
-/// The members of one queue on one pattern of one account.
+/// The members of one queue on one pattern of one account. A message that
+/// matches several patterns is for one member of all their groups with the same
+/// queue name.
 #[derive(Debug)]
 pub struct Group {
     pattern: ShortBytes,
@@ -38,13 +41,14 @@ pub struct RemoteMembers {
     pub group: GroupId,
 }
 
-/// Who gets a message of a queue group.
+/// Who gets a message of a queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pick {
     /// A local member.
     Local {
         /// Where to start in [`Group::members`]; if that one refuses, the next
-        /// ones are tried, round to the start.
+        /// ones are tried, round to the start, and then the rest of the queue,
+        /// with [`Tried::refuse`].
         start: usize,
     },
     /// A member of another shard, which picks among its own.
@@ -55,6 +59,42 @@ pub enum Pick {
         group: GroupId,
     },
 }
+
+/// Who is left out when a member of a queue is picked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tried {
+    shards: ShardSet,
+    /// Groups of which no local member takes the message, by their place in the
+    /// queue; those from [`LAST_PLACE`] on share a bit.
+    refused: u64,
+}
+
+impl Tried {
+    /// Notes that no local member of a group takes the message.
+    ///
+    /// Exact for the first 63 groups of a queue. All further ones count as one:
+    /// if one refuses, none of them is asked here again.
+    pub fn refuse(&mut self, queue: &[GroupId], group: GroupId) {
+        if let Some(place) = queue.iter().position(|&id| id == group) {
+            self.refused |= 1 << place.min(LAST_PLACE);
+        }
+    }
+
+    #[inline]
+    fn has_refused(self, place: usize) -> bool {
+        self.refused >> place.min(LAST_PLACE) & 1 != 0
+    }
+}
+
+impl From<ShardSet> for Tried {
+    /// Leaves out whole shards.
+    fn from(shards: ShardSet) -> Self {
+        Self { shards, refused: 0 }
+    }
+}
+
+/// Bit of all groups for which there is no bit of their own.
+const LAST_PLACE: usize = 63;
 
 impl Group {
     /// The account of the group.
@@ -91,34 +131,48 @@ impl Group {
         &self.remote
     }
 
-    /// Picks a member: each one, wherever it is, is as likely as any other.
-    ///
-    /// Shards in `excluded` are left out, the own one included. `random` is
-    /// uniform over all 64-bit numbers. `None` if nobody is left.
-    ///
-    /// Cost: two passes over the shards that have members.
+    /// Picks a member of this group alone, whatever else is in its queue:
+    /// [`Groups::pick`] with a queue of one group.
     pub fn pick(&self, random: u64, excluded: ShardSet) -> Option<Pick> {
-        let local = if excluded.contains(self.own) { 0 } else { u64::from(self.members.len()) };
-        let elsewhere = || self.remote.iter().filter(|there| !excluded.contains(there.shard));
-        let total = local + elsewhere().map(|there| u64::from(there.members)).sum::<u64>();
-        if total == 0 {
-            return None;
-        }
-        // Multiply and take the upper half: uniform but for total / 2^64.
-        let mut chosen = ((u128::from(random) * u128::from(total)) >> 64) as u64;
-        if chosen < local {
+        self.pick_taker(random, !excluded.contains(self.own), excluded)
+    }
+
+    #[inline]
+    fn pick_taker(&self, random: u64, local: bool, excluded: ShardSet) -> Option<Pick> {
+        let mut chosen = below(random, self.takers(local, excluded))?;
+        self.taker(&mut chosen, local, excluded)
+    }
+
+    /// How many members may be picked: local ones if `local` says so, and those
+    /// of other shards that are not excluded.
+    #[inline]
+    fn takers(&self, local: bool, excluded: ShardSet) -> u64 {
+        let here = if local { u64::from(self.members.len()) } else { 0 };
+        here + self.elsewhere(excluded).map(|there| u64::from(there.members)).sum::<u64>()
+    }
+
+    /// The taker with the number `chosen`. If there are not so many, `chosen`
+    /// is less by their number afterwards.
+    #[inline]
+    fn taker(&self, chosen: &mut u64, local: bool, excluded: ShardSet) -> Option<Pick> {
+        let here = if local { u64::from(self.members.len()) } else { 0 };
+        if *chosen < here {
             // Below the length of a slice.
-            return Some(Pick::Local { start: (chosen & 0xFFFF_FFFF) as u32 as usize });
+            return Some(Pick::Local { start: (*chosen & 0xFFFF_FFFF) as u32 as usize });
         }
-        chosen -= local;
-        for there in elsewhere() {
+        *chosen -= here;
+        for there in self.elsewhere(excluded) {
             let members = u64::from(there.members);
-            if chosen < members {
+            if *chosen < members {
                 return Some(Pick::Remote { shard: there.shard, group: there.group });
             }
-            chosen -= members;
+            *chosen -= members;
         }
-        unreachable!("the choice is below the sum of all members")
+        None
+    }
+
+    fn elsewhere(&self, excluded: ShardSet) -> impl Iterator<Item = &RemoteMembers> {
+        self.remote.iter().filter(move |there| !excluded.contains(there.shard))
     }
 
     /// Notes how many live members another shard has.
@@ -157,6 +211,36 @@ impl Groups {
     #[inline]
     pub fn get(&self, id: GroupId) -> Option<&Group> {
         self.slab.get(id.index).filter(|group| group.generation == id.generation)
+    }
+
+    /// Picks a member of a queue, which is one of
+    /// [`Plan::queues`](super::Plan::queues): each member of each of its groups,
+    /// wherever it is, is as likely as any other. Says of which group it is.
+    ///
+    /// Shards that were tried are left out, the own one included, and so are the
+    /// local members of groups that refused, and groups that have died. `random`
+    /// is uniform over all 64-bit numbers. `None` if nobody is left.
+    ///
+    /// Cost: two passes over the groups and the shards that have members.
+    pub fn pick(&self, queue: &[GroupId], random: u64, tried: Tried) -> Option<(GroupId, Pick)> {
+        let own = !tried.shards.contains(self.own);
+        if let [only] = *queue {
+            // The usual case, with one look at the group.
+            let local = own && !tried.has_refused(0);
+            let pick = self.get(only)?.pick_taker(random, local, tried.shards)?;
+            return Some((only, pick));
+        }
+        let candidates = || {
+            queue.iter().enumerate().filter_map(|(place, &id)| {
+                let group = self.get(id)?;
+                Some((id, group, own && !tried.has_refused(place)))
+            })
+        };
+        let total = candidates().map(|(_, group, local)| group.takers(local, tried.shards)).sum();
+        let mut chosen = below(random, total)?;
+        candidates().find_map(|(id, group, local)| {
+            group.taker(&mut chosen, local, tried.shards).map(|pick| (id, pick))
+        })
     }
 
     pub(super) fn new(own: ShardId) -> Self {
@@ -243,6 +327,13 @@ impl Groups {
     }
 }
 
+/// A number below `total`, if there is one. Multiply and take the upper half:
+/// uniform but for total / 2^64.
+#[inline]
+fn below(random: u64, total: u64) -> Option<u64> {
+    (total > 0).then(|| ((u128::from(random) * u128::from(total)) >> 64) as u64)
+}
+
 /// Hash of a group's key.
 pub(super) fn group_hash(hasher: &SubjectHasher, pattern_index: u32, queue: &[u8]) -> u64 {
     hasher.edge(pattern_index, hasher.token(queue))
@@ -252,20 +343,30 @@ pub(super) fn group_hash(hasher: &SubjectHasher, pattern_index: u32, queue: &[u8
 mod tests {
     use super::*;
 
-    /// A group of shard 0 with so many members here, and on shards 1, 2, ...
-    fn group(local: u32, remote: &[u32]) -> Group {
+    /// Groups of shard 0, each on its own pattern, and their ids. Each has so
+    /// many members here, and on shards 1, 2, ...
+    fn queue(members: &[(u32, &[u32])]) -> (Groups, Vec<GroupId>) {
         let mut groups = Groups::new(ShardId(0));
-        let mut head = NONE;
-        let index = groups.insert(0, AccountId(0), (0, b"a"), b"q", &mut head);
-        let mut group = groups.slab.remove(index);
-        for member in 0..local {
-            group.members.push(SubId(member));
+        let mut ids = Vec::new();
+        for (pattern, &(local, remote)) in (0..).zip(members) {
+            let hash = u64::from(pattern);
+            let index = groups.insert(hash, AccountId(0), (pattern, b"a"), b"q", &mut { NONE });
+            let group = groups.slot_mut(index);
+            for member in 0..local {
+                group.members.push(SubId(member));
+            }
+            for (shard, &members) in (1..).zip(remote) {
+                let theirs = theirs(pattern, shard);
+                group.set_remote(RemoteMembers { shard: ShardId(shard), members, group: theirs });
+            }
+            ids.push(groups.id(index));
         }
-        for (shard, &members) in (1..).zip(remote) {
-            let theirs = GroupId::from_u64(u64::from(shard) * 100);
-            group.set_remote(RemoteMembers { shard: ShardId(shard), members, group: theirs });
-        }
-        group
+        (groups, ids)
+    }
+
+    /// How a shard names its group on a pattern.
+    fn theirs(pattern: u32, shard: u8) -> GroupId {
+        GroupId::from_u64(u64::from(pattern) * 1000 + u64::from(shard))
     }
 
     /// Numbers of a 64-bit linear congruential generator, upper bits first.
@@ -276,30 +377,35 @@ mod tests {
         std::iter::successors(Some(1), step).map(|state: u64| state ^ state.rotate_left(32))
     }
 
-    /// How often each local member and each shard is picked in 60,000 rounds.
-    fn tally(group: &Group, excluded: ShardSet) -> (Vec<u32>, [u32; 4]) {
-        let mut local = vec![0; group.members().len()];
-        let mut remote = [0; 4];
+    /// How often each local member and each shard of each group is picked in
+    /// 60,000 rounds.
+    fn tally(groups: &Groups, queue: &[GroupId], tried: Tried) -> Vec<(Vec<u32>, [u32; 4])> {
+        let locals =
+            queue.iter().map(|&id| groups.get(id).map_or(0, |group| group.members().len()));
+        let mut tally: Vec<_> = locals.map(|members| (vec![0; members], [0; 4])).collect();
         for random in randoms().take(60_000) {
-            match group.pick(random, excluded).unwrap() {
-                Pick::Local { start } => local[start] += 1,
+            let (id, pick) = groups.pick(queue, random, tried).unwrap();
+            let place = queue.iter().position(|&known| known == id).unwrap();
+            match pick {
+                Pick::Local { start } => tally[place].0[start] += 1,
                 Pick::Remote { shard, group } => {
-                    assert_eq!(group.to_u64(), u64::from(shard.0) * 100);
-                    remote[usize::from(shard.0)] += 1;
+                    assert_eq!(group, theirs(groups.get(id).unwrap().pattern_index, shard.0));
+                    tally[place].1[usize::from(shard.0)] += 1;
                 }
             }
         }
-        (local, remote)
+        tally
     }
 
     fn assert_near(count: u32, expected: u32) {
-        assert!(count.abs_diff(expected) < expected / 20, "{count} instead of {expected}");
+        assert!(count.abs_diff(expected) <= expected / 20, "{count} instead of {expected}");
     }
 
     #[test]
     fn every_member_is_as_likely_as_any_other() {
-        let (local, remote) = tally(&group(3, &[1, 2]), ShardSet::EMPTY);
-        for count in local {
+        let (groups, queue) = queue(&[(3, &[1, 2])]);
+        let [(local, remote)] = &tally(&groups, &queue, Tried::default())[..] else { panic!() };
+        for &count in local {
             assert_near(count, 10_000);
         }
         assert_near(remote[1], 10_000);
@@ -307,27 +413,90 @@ mod tests {
     }
 
     #[test]
-    fn excluded_shards_are_never_picked() {
-        let group = group(3, &[1, 2]);
-        let (local, remote) = tally(&group, ShardSet::only(ShardId(0)));
-        assert_eq!(local, [0; 3]);
-        assert_near(remote[1], 20_000);
-        assert_near(remote[2], 40_000);
+    fn members_of_all_patterns_are_as_likely() {
+        // Twelve members on three patterns and four shards.
+        let (groups, queue) = queue(&[(3, &[1, 2]), (0, &[1]), (1, &[0, 3, 1])]);
+        let tally = tally(&groups, &queue, Tried::default());
+        for &count in tally.iter().flat_map(|(local, _)| local) {
+            assert_near(count, 5_000);
+        }
+        let expected = [[0, 1, 2, 0], [0, 1, 0, 0], [0, 0, 3, 1]];
+        for ((_, remote), expected) in tally.iter().zip(expected) {
+            for (&count, members) in remote.iter().zip(expected) {
+                assert_near(count, members * 5_000);
+            }
+        }
+    }
 
-        let (local, remote) = tally(&group, ShardSet::only(ShardId(2)));
-        assert_near(local[0], 15_000);
-        assert_eq!(remote[2], 0);
+    #[test]
+    fn excluded_shards_are_never_picked() {
+        let (groups, queue) = queue(&[(3, &[1, 2]), (2, &[2])]);
+        let without_own = tally(&groups, &queue, ShardSet::only(ShardId(0)).into());
+        assert_eq!((&without_own[0].0[..], &without_own[1].0[..]), (&[0; 3][..], &[0; 2][..]));
+        assert_near(without_own[0].1[1], 12_000);
+        assert_near(without_own[0].1[2], 24_000);
+        assert_near(without_own[1].1[1], 24_000);
+
+        let without_first = tally(&groups, &queue, ShardSet::only(ShardId(1)).into());
+        assert_eq!((without_first[0].1[1], without_first[1].1[1]), (0, 0));
+        assert_near(without_first[1].0[1], 60_000 / 7);
 
         let all: ShardSet = [0, 1, 2].map(ShardId).into_iter().collect();
-        assert_eq!(group.pick(5, all), None);
+        assert_eq!(groups.pick(&queue, 5, all.into()), None);
+    }
+
+    #[test]
+    fn refusal_of_a_group_leaves_the_others_of_its_queue() {
+        let (groups, queue) = queue(&[(3, &[1]), (2, &[]), (1, &[])]);
+        let mut tried = Tried::default();
+        tried.refuse(&queue, queue[0]);
+        let tally = tally(&groups, &queue, tried);
+        assert_eq!(tally[0].0, [0; 3]);
+        assert_near(tally[0].1[1], 15_000);
+        assert_near(tally[1].0[0], 15_000);
+        assert_near(tally[2].0[0], 15_000);
+
+        tried.refuse(&queue, queue[2]);
+        tried.refuse(&queue, queue[1]);
+        let left = Pick::Remote { shard: ShardId(1), group: theirs(0, 1) };
+        assert_eq!(groups.pick(&queue, 5, tried), Some((queue[0], left)));
+        tried.shards.insert(ShardId(1));
+        assert_eq!(groups.pick(&queue, 5, tried), None);
+    }
+
+    #[test]
+    fn queue_of_many_groups_is_tried_to_an_end() {
+        let (groups, queue) = queue(&[(1, &[][..]); 100]);
+        let mut tried = Tried::default();
+        let mut refusals = 0;
+        let mut randoms = randoms();
+        while let Some((id, pick)) = groups.pick(&queue, randoms.next().unwrap(), tried) {
+            assert_eq!(pick, Pick::Local { start: 0 });
+            let before = tried;
+            tried.refuse(&queue, id);
+            assert_ne!(tried, before, "a group that had refused was picked");
+            refusals += 1;
+        }
+        assert_eq!(refusals, 64);
+    }
+
+    #[test]
+    fn dead_groups_are_passed_over() {
+        let (mut groups, queue) = queue(&[(1, &[]), (1, &[]), (1, &[])]);
+        groups.slab.remove(queue[1].index);
+        let tally = tally(&groups, &queue, Tried::default());
+        assert_near(tally[0].0[0], 30_000);
+        assert_near(tally[2].0[0], 30_000);
+        assert_eq!(groups.pick(&queue[1..2], 5, Tried::default()), None);
+        assert_eq!(groups.pick(&[], 5, Tried::default()), None);
     }
 
     #[test]
     fn shard_without_members_left_is_forgotten() {
-        let mut group = group(0, &[4]);
-        let theirs = RemoteMembers { shard: ShardId(1), members: 0, group: GroupId::from_u64(100) };
-        group.set_remote(theirs);
-        assert!(group.remote().is_empty());
-        assert_eq!(group.pick(5, ShardSet::EMPTY), None);
+        let (mut groups, queue) = queue(&[(0, &[4])]);
+        let gone = RemoteMembers { shard: ShardId(1), members: 0, group: theirs(0, 1) };
+        groups.slot_mut(queue[0].index).set_remote(gone);
+        assert!(groups.get(queue[0]).unwrap().remote().is_empty());
+        assert_eq!(groups.pick(&queue, 5, Tried::default()), None);
     }
 }

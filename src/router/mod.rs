@@ -16,6 +16,10 @@
 //! - What matches a subject is put together as a [`Plan`]: deliveries with their
 //!   ready-made `HMSG subject sid ` prefixes, queue groups, shards. Plans are
 //!   cached from the second use of a subject on.
+//! - A queue group is what has one queue name on one pattern: so it is counted
+//!   and told to other shards. A message is for one member of all groups that
+//!   match it and share a name, as nats-server has it: a plan lists them side
+//!   by side, as one queue.
 //! - A change voids plans by pattern: a literal its one entry, a wildcard those
 //!   below its first one or two literal tokens, so that reply inboxes and
 //!   storms of SUB do not empty the cache.
@@ -48,7 +52,8 @@
 //! A message to a cached subject: one hash, no allocation, no system call, no
 //! copy. To another subject: one lookup, a walk over the trie nodes that match,
 //! and one copy of each prefix, without an allocation once the scratch space
-//! has grown to the largest plan seen.
+//! has grown to the largest plan seen. Only if several of its patterns have queue
+//! groups are those sorted by name.
 
 mod counts;
 mod group;
@@ -71,7 +76,7 @@ mod subscription;
 mod trie;
 
 pub use counts::{RouterCounts, RouterLimits};
-pub use group::{Group, Groups, Pick, RemoteMembers};
+pub use group::{Group, Groups, Pick, RemoteMembers, Tried};
 pub use ids::{ConnId, GroupId, SubId};
 pub use interest::InterestChange;
 pub use plan::{Delivery, Plan};

@@ -307,6 +307,40 @@ impl Side {
             assert!(planned.insert(key), "a group twice in one plan");
         }
         assert_eq!(planned, expected);
+        self.check_queues(account, subject, &expected);
+    }
+
+    /// Checks that the groups of a subject form one queue per name, and who is
+    /// picked from each.
+    fn check_queues(&mut self, account: AccountId, subject: &[u8], expected: &BTreeSet<QueueKey>) {
+        let Matched { plan, groups, .. } = self.router.matched(account, subject);
+        let names = expected.iter().map(|(_, _, queue)| &queue[..]);
+        let mut names: BTreeSet<&[u8]> = names.collect();
+        let mut in_a_row = Vec::new();
+        for queue in plan.queues() {
+            let name = groups.get(queue[0]).unwrap().queue();
+            assert!(names.remove(name), "a queue twice in one plan");
+            let mut takers: Vec<Taker> = Vec::new();
+            for &id in queue {
+                let group = groups.get(id).unwrap();
+                assert_eq!(group.queue(), name);
+                assert_eq!(plan.queue_of(id), Some(queue));
+                let members = group.members().iter();
+                takers.extend(members.map(|&sub| (id, self.own, Err(sub))));
+                for (&shard, &(theirs, members)) in
+                    self.queue_remote.get(&self.ids[&id]).into_iter().flatten()
+                {
+                    takers.extend((0..members).map(|_| (id, shard, Ok(theirs))));
+                }
+            }
+            check_picks(self.own, groups, queue, &takers);
+            in_a_row.extend_from_slice(queue);
+        }
+        assert!(names.is_empty(), "queues are missing");
+        assert_eq!(in_a_row, plan.groups());
+        for &id in self.ids.keys().filter(|&&id| groups.get(id).is_none()) {
+            assert_eq!(plan.queue_of(id), None, "a dead group in a plan");
+        }
     }
 
     /// Checks what must hold between operations.
@@ -333,6 +367,52 @@ impl Side {
             let named = (group.account(), group.pattern().to_vec(), group.queue().to_vec());
             assert_eq!(named, *key, "an id names another group than it did");
         }
+    }
+}
+
+/// A member that may be picked: the group here, its shard, and what it is there.
+type Taker = (GroupId, ShardId, Result<GroupId, SubId>);
+
+/// Checks that each of the takers is picked by an equal share of all random
+/// numbers, and of those that are left if some were tried.
+fn check_picks(own: ShardId, groups: &Groups, queue: &[GroupId], takers: &[Taker]) {
+    let taker = |(id, pick): (GroupId, Pick)| match pick {
+        Pick::Local { start } => (id, own, Err(groups.get(id).unwrap().members()[start])),
+        Pick::Remote { shard, group } => (id, shard, Ok(group)),
+    };
+    let check = |tried: Tried, left: &[Taker]| {
+        let mut left = left.to_vec();
+        left.sort();
+        let shares = left.len() as u128;
+        if shares == 0 {
+            assert_eq!(groups.pick(queue, u64::MAX / 3, tried), None);
+        }
+        let picked = |random: u128| {
+            let random = u64::try_from(random).unwrap();
+            taker(groups.pick(queue, random, tried).unwrap())
+        };
+        // The lowest and the highest number of each share.
+        for end in [0, 1] {
+            let random = |share: u128| (((share + end) << 64).div_ceil(shares)) - end;
+            let mut all: Vec<Taker> = (0..shares).map(|share| picked(random(share))).collect();
+            all.sort();
+            assert_eq!(all, left);
+        }
+    };
+    check(Tried::default(), takers);
+    for shard in [ShardId(0), ShardId(1), THIRD] {
+        let mut left = takers.to_vec();
+        left.retain(|&(_, there, _)| there != shard);
+        check(ShardSet::only(shard).into(), &left);
+    }
+    // All groups refuse, one after the other, while a shard is left out.
+    let mut tried = Tried::from(ShardSet::only(THIRD));
+    let mut left = takers.to_vec();
+    left.retain(|&(_, there, _)| there != THIRD);
+    for &id in queue.iter().rev() {
+        tried.refuse(queue, id);
+        left.retain(|&(of, there, _)| (of, there) != (id, own));
+        check(tried, &left);
     }
 }
 
@@ -411,6 +491,9 @@ fn run(limits: &RouterLimits, ops: &[Op]) {
             sides[side].hear(from, &change);
         }
         assert_agreed(&sides[1 - side], &sides[side]);
+        for subject in WATCHED {
+            sides[side].check(AccountId(0), subject);
+        }
     }
     tear_down(sides);
 }
@@ -462,6 +545,11 @@ fn pattern() -> impl Strategy<Value = String> {
     })
 }
 
+/// Patterns that have subjects in common, for groups of one queue.
+fn overlapping() -> impl Strategy<Value = String> {
+    select(vec!["a.b", "a.*", "*.b", "*.*", "a.>", "*.>", ">", "a"]).prop_map(str::to_owned)
+}
+
 fn subject() -> impl Strategy<Value = String> {
     let long = "a-token-that-is-too-long-to-lie-in-place";
     let token = select(vec!["a", "a", "b", "b", "c*", "*", ">", "", long]);
@@ -479,12 +567,16 @@ fn op() -> impl Strategy<Value = Op> {
     prop_oneof![
         6 => (side(), account(), pattern(), proptest::option::of(queue())).prop_map(
             |(side, account, pattern, queue)| Op::Subscribe { side, account, pattern, queue }),
+        3 => (side(), account(), overlapping(), queue()).prop_map(
+            |(side, account, pattern, queue)| {
+                Op::Subscribe { side, account, pattern, queue: Some(queue) }
+            }),
         2 => (side(), which()).prop_map(|(side, which)| Op::Drain { side, which }),
         4 => (side(), which()).prop_map(|(side, which)| Op::Remove { side, which }),
         2 => (side(), 1..6_usize).prop_map(|(side, count)| Op::Hear { side, count }),
         1 => (side(), account(), pattern(), any::<bool>()).prop_map(
             |(side, account, pattern, present)| Op::ThirdPlain { side, account, pattern, present }),
-        1 => (side(), account(), pattern(), queue(), 0..3_u32).prop_map(
+        1 => (side(), account(), prop_oneof![pattern(), overlapping()], queue(), 0..3_u32).prop_map(
             |(side, account, pattern, queue, members)| {
                 Op::ThirdQueue { side, account, pattern, queue, members }
             }),

@@ -339,6 +339,7 @@ impl Router {
             }
             self.scratch.add_remote(pattern.remote);
         }
+        self.scratch.join_queues(&self.groups);
     }
 
     /// Drops the cached plans that a pattern may be part of.
@@ -454,7 +455,7 @@ fn plain_change(account: AccountId, pattern: &[u8], present: bool) -> InterestCh
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::router::{Pick, ShardSet};
+    use crate::router::{Pick, ShardSet, Tried};
 
     const A: AccountId = AccountId(0);
 
@@ -549,10 +550,12 @@ mod tests {
             (group.queue(), group.pattern(), group.members()),
             (&b"q"[..], &b"a.*"[..], &[id][..])
         );
-        assert_eq!(group.pick(0, ShardSet::EMPTY), Some(Pick::Local { start: 0 }));
-        let elsewhere = Pick::Remote { shard: ShardId(3), group: theirs };
-        assert_eq!(group.pick(u64::MAX, ShardSet::EMPTY), Some(elsewhere));
-        assert_eq!(group.pick(0, ShardSet::only(ShardId(0))), Some(elsewhere));
+        let nobody = Tried::default();
+        assert_eq!(groups.pick(&[ours], 0, nobody), Some((ours, Pick::Local { start: 0 })));
+        let elsewhere = Some((ours, Pick::Remote { shard: ShardId(3), group: theirs }));
+        assert_eq!(groups.pick(&[ours], u64::MAX, nobody), elsewhere);
+        let own = Tried::from(ShardSet::only(ShardId(0)));
+        assert_eq!(groups.pick(&[ours], 0, own), elsewhere);
 
         router.drain(id, &mut changes);
         let group = router.groups().get(ours).unwrap();
@@ -563,6 +566,80 @@ mod tests {
         assert!(router.groups().get(ours).is_none());
         assert!(router.matched(A, b"a.b").plan.is_empty());
         assert_eq!(router.counts().patterns, 0);
+    }
+
+    /// Queue names and patterns of a subject's queues, sorted.
+    fn queues(router: &mut Router, subject: &str) -> Vec<(String, Vec<String>)> {
+        let Matched { plan, groups, .. } = router.matched(A, subject.as_bytes());
+        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+        let named = |queue: &[GroupId]| {
+            let groups = || queue.iter().map(|&id| groups.get(id).unwrap());
+            let mut patterns: Vec<String> = groups().map(|group| text(group.pattern())).collect();
+            patterns.sort();
+            (text(groups().next().unwrap().queue()), patterns)
+        };
+        let mut queues: Vec<_> = plan.queues().map(named).collect();
+        queues.sort();
+        queues
+    }
+
+    #[test]
+    fn groups_with_one_name_are_one_queue_of_a_plan() {
+        // Goal: a cached plan follows groups that come and go on any of the
+        // patterns, here and elsewhere. Method: match often enough that each
+        // plan is cached before the next change.
+        let mut router = router();
+        let mut changes = Vec::new();
+        let mut expected: Vec<(&str, Vec<&str>)> = Vec::new();
+        let mut subs = Vec::new();
+        let check = |router: &mut Router, expected: &[(&str, Vec<&str>)]| {
+            let owned = |texts: &[&str]| texts.iter().map(|&text| text.to_owned()).collect();
+            let expected: Vec<(String, Vec<String>)> =
+                expected.iter().map(|(name, texts)| ((*name).to_owned(), owned(texts))).collect();
+            for _ in 0..3 {
+                assert_eq!(queues(router, "a.b"), expected);
+            }
+        };
+        check(&mut router, &expected);
+        let mut join = |router: &mut Router, pattern: &str, queue: &str| {
+            let (pattern, queue) = (pattern.as_bytes(), Some(queue.as_bytes()));
+            subs.push(router.subscribe(ConnId(1), A, pattern, queue, b"1", &mut changes));
+        };
+        join(&mut router, "a.b", "r");
+        join(&mut router, "a.b", "q");
+        expected.extend([("q", vec!["a.b"]), ("r", vec!["a.b"])]);
+        check(&mut router, &expected);
+        join(&mut router, ">", "s");
+        expected.push(("s", vec![">"]));
+        check(&mut router, &expected);
+        join(&mut router, "a.*", "q");
+        join(&mut router, ">", "q");
+        expected[0].1 = vec![">", "a.*", "a.b"];
+        check(&mut router, &expected);
+        join(&mut router, "a.c", "q");
+        check(&mut router, &expected);
+
+        let there = |members| InterestChange::Queue {
+            account: A,
+            pattern: b"*.b"[..].into(),
+            queue: b"q"[..].into(),
+            group: GroupId::from_u64(5),
+            members,
+        };
+        router.apply_remote(ShardId(1), &there(2));
+        expected[0].1 = vec!["*.b", ">", "a.*", "a.b"];
+        check(&mut router, &expected);
+        let dead = router.group_of(subs[1]).unwrap();
+        assert_eq!(router.matched(A, b"a.b").plan.queue_of(dead).map(<[_]>::len), Some(4));
+        router.remove(subs[1], &mut changes);
+        router.apply_remote(ShardId(1), &there(0));
+        expected[0].1 = vec![">", "a.*"];
+        check(&mut router, &expected);
+        assert_eq!(router.matched(A, b"a.b").plan.queue_of(dead), None);
+        for sub in [subs[3], subs[4]] {
+            router.remove(sub, &mut changes);
+        }
+        check(&mut router, &expected[1..]);
     }
 
     #[test]
