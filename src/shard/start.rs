@@ -1,5 +1,6 @@
 //! From options to running shards, and back to the end of the process.
 
+use std::hash::BuildHasher;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::AtomicU32;
@@ -98,10 +99,11 @@ pub fn run(options: &Options, log: &Log) -> Result<(), StartError> {
     let mut signals = Signals::new([SIGINT, SIGTERM, SIGUSR1, SIGUSR2, SIGHUP])?;
     let handle = signals.handle();
 
+    let seed = std::hash::RandomState::new().hash_one(host::monotonic_ns());
     let mut acceptor = Some(Acceptor::new(listener, shards, options.max_connections));
     let mut executors = Vec::new();
     for (shard, endpoint) in endpoints.into_iter().enumerate() {
-        let config = core_config(options, shard, shards, &info);
+        let config = core_config(options, shard, shards, &info, seed);
         let control = Arc::clone(&control);
         let acceptor = acceptor.take();
         let log = log.clone();
@@ -224,6 +226,7 @@ fn core_config(
     shard: usize,
     shards: usize,
     info: &Arc<InfoTemplate>,
+    seed: u64,
 ) -> CoreConfig {
     let authorization = match (&options.token, &options.user) {
         (Some(token), _) => Authorization::Token(token.clone()),
@@ -236,7 +239,7 @@ fn core_config(
     CoreConfig {
         own: ShardId(u8::try_from(shard).unwrap_or(u8::MAX)),
         shards,
-        seed: host::monotonic_ns() ^ (shard as u64) << 56,
+        seed,
         max_pending: options.max_pending,
         drop_when_high: options.no_fast_producer_stall,
         write_deadline: nanoseconds(options.write_deadline),

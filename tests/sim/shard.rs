@@ -85,7 +85,7 @@ impl Shard {
         let core = Core::new(CoreConfig {
             own: shard_id(own),
             shards: params.shards,
-            seed: params.seed.wrapping_mul(31).wrapping_add(own as u64),
+            seed: params.seed,
             max_pending: params.max_pending,
             drop_when_high: false,
             write_deadline: 10_000_000_000,

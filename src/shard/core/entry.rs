@@ -8,7 +8,7 @@
 
 use super::connection::ConnKey;
 use crate::proto::Publish;
-use crate::router::{GroupId, ShardSet};
+use crate::router::ShardSet;
 use crate::subject::AccountId;
 
 /// Bytes after which a batch is sealed; one entry may be larger than that.
@@ -26,22 +26,19 @@ pub struct Batch {
 /// What an entry asks of its receiver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// Deliver to plain subscribers and to the picked groups.
+    /// Deliver to plain subscribers and to the picked queues.
     Message,
-    /// A picked group had no member left: pick again, not among `tried`.
+    /// A picked queue had no member left: pick again, not among `tried`.
     ReturnedPick,
     /// Nobody on that shard took the plain branch of a request.
     ReturnedBranch,
 }
 
-/// One queue group that the origin picked a shard for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct GroupPick {
-    /// The group as the receiver knows it.
-    pub(super) receiver: GroupId,
-    /// The group as the origin knows it.
-    pub(super) origin: GroupId,
-}
+/// A queue that the origin picked a shard for: the keyed hash of its name, the
+/// same on all shards. A name and not a group's number, because a message may
+/// match groups of one name on several patterns, and any of them may be gone
+/// when it arrives.
+pub(super) type QueuePick = u64;
 
 /// The head of an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,20 +66,14 @@ pub(super) struct Entry<'a> {
 }
 
 impl Entry<'_> {
-    /// The queue groups picked on the receiver.
-    pub(super) fn picks(&self) -> impl Iterator<Item = GroupPick> + '_ {
-        self.picks.chunks_exact(PICK_BYTES).map(|pick| {
-            let (receiver, origin) = pick.split_at(8);
-            GroupPick {
-                receiver: GroupId::from_u64(read_u64(receiver)),
-                origin: GroupId::from_u64(read_u64(origin)),
-            }
-        })
+    /// The queues picked on the receiver.
+    pub(super) fn picks(&self) -> impl Iterator<Item = QueuePick> + '_ {
+        self.picks.chunks_exact(PICK_BYTES).map(read_u64)
     }
 }
 
 const HEAD_BYTES: usize = 56;
-const PICK_BYTES: usize = 16;
+const PICK_BYTES: usize = 8;
 const NO_HEADER: u32 = u32::MAX;
 
 /// Bytes that [`encode`] will append at most.
@@ -98,7 +89,7 @@ pub(super) fn encoded_bytes_max(message: &Publish<'_>, picks: usize) -> usize {
 }
 
 /// Appends an entry to `out`.
-pub(super) fn encode(out: &mut Vec<u8>, head: &Head, picks: &[GroupPick], message: &Publish<'_>) {
+pub(super) fn encode(out: &mut Vec<u8>, head: &Head, picks: &[QueuePick], message: &Publish<'_>) {
     let mut bytes = [0_u8; HEAD_BYTES];
     bytes[0] = match head.kind {
         Kind::Message => 0,
@@ -119,8 +110,7 @@ pub(super) fn encode(out: &mut Vec<u8>, head: &Head, picks: &[GroupPick], messag
     put_u64(&mut bytes, 48, head.tried.0);
     out.extend_from_slice(&bytes);
     for pick in picks {
-        out.extend_from_slice(&pick.receiver.to_u64().to_ne_bytes());
-        out.extend_from_slice(&pick.origin.to_u64().to_ne_bytes());
+        out.extend_from_slice(&pick.to_ne_bytes());
     }
     out.extend_from_slice(message.subject);
     match message.tail {
@@ -260,7 +250,7 @@ mod tests {
             for kind in [Kind::Message, Kind::ReturnedPick, Kind::ReturnedBranch] {
                 let mut bytes = Vec::new();
                 encode(&mut bytes, &head(kind), &picks, &message);
-                assert!(bytes.len() <= encoded_bytes_max(&message, 1));
+                assert!(bytes.len() <= encoded_bytes_max(&message, 2));
                 let total = bytes.len();
                 bytes.extend_from_slice(b"next");
                 let (entry, consumed) = decode(&bytes);

@@ -1,8 +1,8 @@
 //! What came from other shards: control is applied, then batches are routed.
 
 use super::control::Control;
-use super::entry::{self, Batch, Entry, GroupPick, Head, Kind};
-use super::publish::deliver_to_group;
+use super::entry::{self, Batch, Entry, Head, Kind};
+use super::publish::{deliver_here, queue_hash};
 use super::Core;
 use crate::outbound::Pressure;
 use crate::router::{Matched, ShardId, ShardSet};
@@ -76,7 +76,7 @@ impl Core {
                 Kind::Message => self.route_entry(from, &entry),
                 Kind::ReturnedPick => {
                     for pick in entry.picks() {
-                        self.pick_again(&entry.head, pick.origin, &entry.message);
+                        self.pick_again(&entry.head, pick, &entry.message);
                     }
                 }
                 Kind::ReturnedBranch => self.lose_branch(&entry.head, &entry.message),
@@ -103,15 +103,25 @@ impl Core {
         }
         let lane = &mut self.lanes[usize::from(from.0)];
         for pick in entry.picks() {
-            let delivered = groups.get(pick.receiver).is_some_and(|group| {
+            let queue =
+                plan.queues().find(|queue| queue_hash(groups, queue, self.config.seed) == pick);
+            let delivered = queue.is_some_and(|queue| {
                 let (deliverer, random) = (&mut self.deliverer, &mut self.random);
-                deliver_to_group(group, subscriptions, deliverer, random, message)
+                deliver_here(
+                    groups,
+                    queue,
+                    self.config.own,
+                    subscriptions,
+                    deliverer,
+                    random,
+                    message,
+                )
             });
             if !delivered {
                 let mut tried = head.tried;
                 tried.insert(self.config.own);
                 let back = Head { kind: Kind::ReturnedPick, plain: false, tried, ..*head };
-                lane.append(&back, &[GroupPick { ..pick }], message);
+                lane.append(&back, &[pick], message);
                 self.counters.returned += 1;
             }
         }

@@ -9,7 +9,7 @@
 use std::collections::VecDeque;
 
 use super::connection::ConnKey;
-use super::entry::{self, Batch, GroupPick, Head, BATCH_BYTES};
+use super::entry::{self, Batch, Head, QueuePick, BATCH_BYTES};
 use crate::proto::Publish;
 
 /// Sealed batches that may wait before publishers are paused.
@@ -35,7 +35,7 @@ pub(super) struct LaneOut {
 
 impl LaneOut {
     /// Appends an entry and returns its position: entries up to and with it.
-    pub(super) fn append(&mut self, head: &Head, picks: &[GroupPick], message: &Publish<'_>) {
+    pub(super) fn append(&mut self, head: &Head, picks: &[QueuePick], message: &Publish<'_>) {
         let bytes = entry::encoded_bytes_max(message, picks.len());
         if self.current.bytes.len() + bytes > BATCH_BYTES {
             self.seal();

@@ -71,7 +71,7 @@ pub struct CoreConfig {
     pub own: ShardId,
     /// Shards there are.
     pub shards: usize,
-    /// Seed of the random picks.
+    /// The server's secret, the same on all shards: it seeds hashes and picks.
     pub seed: u64,
     /// Outbound bytes per connection before it is a slow consumer.
     pub max_pending: usize,
@@ -239,7 +239,7 @@ impl Core {
             barrier: Barrier::new(config.own, shards),
             requests: OpenRequests::new(),
             timers: Timers::default(),
-            random: Random::new(config.seed),
+            random: Random::new(config.seed ^ (u64::from(config.own.0) << 56)),
             picks: Picks::new(shards),
             counters: Counters::default(),
             inbound: Vec::new(),

@@ -1,14 +1,20 @@
 //! A client's message: to local subscribers, to picked queue members, and into
 //! the lanes of the shards that want it.
 
+use std::hash::BuildHasher;
+
+use foldhash::fast::FixedState;
+
 use super::connection::ConnKey;
-use super::entry::{GroupPick, Head, Kind};
+use super::entry::{Head, Kind, QueuePick};
 use super::ingest::Publisher;
 use super::random::Random;
 use super::{Core, Deliverer};
 use crate::outbound::Pressure;
 use crate::proto::{self, Publish};
-use crate::router::{ConnId, Group, GroupId, Matched, Pick, ShardId, ShardSet, Subscriptions};
+use crate::router::{
+    ConnId, Group, GroupId, Groups, Matched, Pick, ShardId, ShardSet, Subscriptions, Tried,
+};
 
 /// What a publisher owes for a message that met a queue above three quarters,
 /// and for one that met a full queue; at most [`STALL_MAX`] a read. These are
@@ -20,7 +26,7 @@ const STALL_MAX: u64 = 10_000_000;
 /// The picks of one message, by shard; reused from message to message.
 #[derive(Debug, Default)]
 pub(super) struct Picks {
-    by_shard: Vec<Vec<GroupPick>>,
+    by_shard: Vec<Vec<QueuePick>>,
     shards: ShardSet,
 }
 
@@ -29,7 +35,7 @@ impl Picks {
         Self { by_shard: vec![Vec::new(); shards], shards: ShardSet::default() }
     }
 
-    fn add(&mut self, shard: ShardId, pick: GroupPick) {
+    fn add(&mut self, shard: ShardId, pick: QueuePick) {
         self.by_shard[usize::from(shard.0)].push(pick);
         self.shards.insert(shard);
     }
@@ -62,22 +68,21 @@ impl Core {
         }
         let mut branches = 0;
         if !plan.groups().is_empty() || !plan.remote().is_empty() {
-            for &id in plan.groups() {
-                let Some(group) = groups.get(id) else { continue };
+            for queue in plan.queues() {
                 let picked = pick_member(
-                    group,
+                    groups,
+                    queue,
+                    Tried::default(),
                     skipped,
-                    ShardSet::default(),
                     subscriptions,
                     &mut self.deliverer,
                     &mut self.random,
-                    self.config.own,
                     message,
                 );
                 match picked {
                     Picked::Local => delivered += 1,
-                    Picked::Remote(shard, receiver) => {
-                        self.picks.add(shard, GroupPick { receiver, origin: id });
+                    Picked::Remote(shard) => {
+                        self.picks.add(shard, queue_hash(groups, queue, self.config.seed));
                         branches += 1;
                     }
                     Picked::Nobody => {}
@@ -144,33 +149,34 @@ impl Core {
         }
     }
 
-    /// A pick came back: its group has no member left on the shards `tried`.
-    pub(super) fn pick_again(&mut self, head: &Head, origin_group: GroupId, message: &Publish<'_>) {
+    /// A pick came back: its queue has no member left on the shards tried.
+    pub(super) fn pick_again(&mut self, head: &Head, pick: QueuePick, message: &Publish<'_>) {
         let slot = head.origin.slot();
         let lives = self.deliverer.connections.get(head.origin).is_some();
         let skipped = if head.no_echo && lives { slot } else { ConnId(u32::MAX) };
-        let Matched { subscriptions, groups, .. } =
+        let Matched { plan, subscriptions, groups } =
             self.router.matched(head.account, message.subject);
-        let picked = match groups.get(origin_group) {
+        let queue = plan.queues().find(|queue| queue_hash(groups, queue, self.config.seed) == pick);
+        let picked = match queue {
             None => Picked::Nobody,
-            Some(group) => pick_member(
-                group,
+            Some(queue) => pick_member(
+                groups,
+                queue,
+                Tried::from(head.tried),
                 skipped,
-                head.tried,
                 subscriptions,
                 &mut self.deliverer,
                 &mut self.random,
-                self.config.own,
                 message,
             ),
         };
         match picked {
             Picked::Local => self.requests.taken(head.request),
-            Picked::Remote(shard, receiver) => {
+            Picked::Remote(shard) => {
                 let request = if head.request == 0 { 0 } else { self.requests.moved(head.request) };
                 let head = Head { kind: Kind::Message, plain: false, request, ..*head };
                 let lane = &mut self.lanes[usize::from(shard.0)];
-                lane.append(&head, &[GroupPick { receiver, origin: origin_group }], message);
+                lane.append(&head, &[pick], message);
                 let position = lane.appended();
                 self.barrier.extend(head.origin, shard, position);
                 if let Some(connection) = self.deliverer.connections.get(head.origin) {
@@ -251,30 +257,30 @@ impl Core {
 /// Where a pick ended.
 enum Picked {
     Local,
-    Remote(ShardId, GroupId),
+    Remote(ShardId),
     Nobody,
 }
 
-/// Picks a member of `group` and delivers to it if it is local. Members that
-/// do not take the message are passed over, then other shards are asked.
+/// Picks a member of `queue` and delivers to it if it is local. Members that do
+/// not take the message are passed over, then others are asked.
 #[expect(clippy::too_many_arguments, reason = "disjoint parts of the core, borrowed one by one")]
 fn pick_member(
-    group: &Group,
+    groups: &Groups,
+    queue: &[GroupId],
+    tried: Tried,
     skipped: ConnId,
-    excluded: ShardSet,
     subscriptions: &mut Subscriptions,
     deliverer: &mut Deliverer,
     random: &mut Random,
-    own: ShardId,
     message: &Publish<'_>,
 ) -> Picked {
-    let mut excluded = excluded;
+    let mut tried = tried;
     loop {
-        match group.pick(random.next(), excluded) {
+        match groups.pick(queue, random.next(), tried) {
             None => return Picked::Nobody,
-            Some(Pick::Remote { shard, group }) => return Picked::Remote(shard, group),
-            Some(Pick::Local { start }) => {
-                let members = group.members();
+            Some((_, Pick::Remote { shard, .. })) => return Picked::Remote(shard),
+            Some((id, Pick::Local { start })) => {
+                let members = groups.get(id).map(Group::members).unwrap_or_default();
                 let (before, after) = members.split_at(start);
                 for &member in after.iter().chain(before) {
                     let subscription = &mut subscriptions[member];
@@ -285,32 +291,40 @@ fn pick_member(
                         return Picked::Local;
                     }
                 }
-                excluded.insert(own);
+                tried.refuse(queue, id);
             }
         }
     }
 }
 
-/// Delivers to any member of `group` on this shard, draining ones last.
-pub(super) fn deliver_to_group(
-    group: &Group,
+/// Delivers to any member of `queue` on shard `own`, draining ones last.
+pub(super) fn deliver_here(
+    groups: &Groups,
+    queue: &[GroupId],
+    own: ShardId,
     subscriptions: &mut Subscriptions,
     deliverer: &mut Deliverer,
     random: &mut Random,
     message: &Publish<'_>,
 ) -> bool {
-    let members = group.members();
-    let start = if members.is_empty() {
-        0
-    } else {
-        usize::try_from(random.next() % members.len() as u64).unwrap_or(0)
-    };
-    let (before, after) = members.split_at(start);
-    let candidates = after.iter().chain(before).chain(group.draining());
-    for &member in candidates {
+    let nobody = ConnId(u32::MAX);
+    let elsewhere = Tried::from(ShardSet(!ShardSet::only(own).0));
+    let picked =
+        pick_member(groups, queue, elsewhere, nobody, subscriptions, deliverer, random, message);
+    if matches!(picked, Picked::Local) {
+        return true;
+    }
+    let draining = queue.iter().filter_map(|&id| groups.get(id)).flat_map(Group::draining);
+    for &member in draining {
         if deliverer.deliver_to_member(member, &mut subscriptions[member], message) {
             return true;
         }
     }
     false
+}
+
+/// The keyed hash of the name that the groups of `queue` share.
+pub(super) fn queue_hash(groups: &Groups, queue: &[GroupId], seed: u64) -> QueuePick {
+    let name = queue.iter().find_map(|&id| groups.get(id)).map(Group::queue);
+    FixedState::with_seed(seed).hash_one(name.unwrap_or_default())
 }
