@@ -17,6 +17,14 @@
 #[allow(dead_code, unused_imports, reason = "the harness serves several test binaries")]
 mod common;
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
 mod churn;
 mod probe;
 mod release;
+
+/// These tests measure time or memory: one at a time.
+pub(crate) fn alone() -> MutexGuard<'static, ()> {
+    static ONE: Mutex<()> = Mutex::new(());
+    ONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
