@@ -64,6 +64,9 @@ use crate::net::Segment;
 use crate::proto::{InfoTemplate, ParserLimits};
 use crate::router::{ConnId, InterestChange, Router, RouterLimits, ShardId};
 
+/// What a frame adds to its payload, about.
+const FRAME_BYTES: u64 = 32;
+
 /// What a core is made with.
 #[derive(Clone, Debug)]
 pub struct CoreConfig {
@@ -452,6 +455,11 @@ impl Core {
             interest_waiters: self.interest_waiters.len(),
             lane_waiters: self.lanes.iter().map(LaneOut::waiting).sum(),
         }
+    }
+
+    /// About how many bytes were written for subscribers, ever.
+    pub fn output_bytes(&self) -> u64 {
+        self.deliverer.delivered_bytes + FRAME_BYTES * self.deliverer.delivered
     }
 
     /// What was counted.
