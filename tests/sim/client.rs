@@ -293,6 +293,13 @@ impl Client {
         }
     }
 
+    /// Ends a subscription because of a message.
+    pub fn drop_one(&mut self, history: &mut History, pick: usize) {
+        if let Some(subscription) = self.choose(pick).filter(|_| self.state == State::Open) {
+            self.unsubscribe(history, subscription);
+        }
+    }
+
     /// Hands over up to `max` bytes.
     pub fn feed(&mut self, history: &mut History, max: usize, step: u64) -> Vec<u8> {
         let rest = self.tx.split_off(max.min(self.tx.len()));
@@ -315,7 +322,12 @@ impl Client {
                 Effect::Flush(flush) => history.flushes[*flush].fed = step,
                 Effect::End(subscriptions) => {
                     for &subscription in subscriptions {
-                        history.subscriptions[subscription].end_fed = step;
+                        let ended = &mut history.subscriptions[subscription];
+                        ended.end_fed = step;
+                        // CONNECT drops its subscriptions at once.
+                        if !self.dropped.contains(&(op, subscription)) {
+                            ended.end_clock.clone_from(&self.knowledge);
+                        }
                     }
                 }
                 Effect::EndAll => {
@@ -596,6 +608,7 @@ impl Client {
             ponged: NEVER,
             end_op: usize::MAX,
             end_fed: NEVER,
+            end_clock: Vec::new(),
             end_ponged: NEVER,
             max: None,
             seen_at_max: None,

@@ -42,6 +42,8 @@ pub struct Subscription {
     /// The operation that ended it: UNSUB, CONNECT or the end of its client.
     pub end_op: usize,
     pub end_fed: u64,
+    /// For an UNSUB, how many operations of each client it comes after.
+    pub end_clock: Vec<usize>,
     pub end_ponged: u64,
     /// The limit of an UNSUB, and its place.
     pub max: Option<(usize, usize)>,
@@ -97,11 +99,12 @@ pub struct History {
 
 impl Publication {
     /// Whether this message was published when `subscription` was known to be
-    /// in place, and was routed before it began to end.
+    /// in place, and was routed, or known to be on its way, before it began to
+    /// end.
     pub fn must_reach(&self, subscription: &Subscription) -> bool {
         self.subject.matches(subscription.pattern)
             && !self.is_barred(subscription)
-            && self.ponged != NEVER
+            && self.fed != NEVER
             && (subscription.ponged < self.fed || subscription.op < self.clock[subscription.client])
             && self.precedes_end(subscription)
     }
@@ -121,12 +124,16 @@ impl Publication {
     }
 
     /// What a client publishes reaches its own plain subscriptions at once; a
-    /// queue's member may be asked as late as the PONG.
+    /// queue's member may be asked as late as the PONG. A plain subscription
+    /// that ends drains what its client knew to be published.
     fn precedes_end(&self, subscription: &Subscription) -> bool {
-        if self.client == subscription.client && subscription.queue.is_none() {
-            self.op < subscription.end_op
-        } else {
+        let own = self.client == subscription.client;
+        if subscription.queue.is_some() || subscription.end_clock.is_empty() && !own {
             self.ponged < subscription.end_fed
+        } else if own {
+            self.ponged != NEVER && self.op < subscription.end_op
+        } else {
+            self.ponged < subscription.end_fed || self.op <= subscription.end_clock[self.client]
         }
     }
 }

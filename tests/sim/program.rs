@@ -134,8 +134,8 @@ impl Draw<'_> {
     }
 
     fn any(&mut self) -> Op {
-        let close = self.params.close_weight;
-        let weights = [10, self.params.unsubscribe_weight, 22, 4, 4, 3, 2, 1, close];
+        let (close, connect) = (self.params.close_weight, self.params.connect_weight);
+        let weights = [10, self.params.unsubscribe_weight, 22, 4, 4, 3, 2, connect, close];
         let mut choice = self.random.below(weights.iter().sum());
         let kind = weights.iter().position(|&weight| {
             let here = choice < weight;

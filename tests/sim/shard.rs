@@ -1,6 +1,7 @@
 //! One simulated shard: a core, its sockets, and the turn of
 //! `src/shard/task.rs` cut into the steps between which other shards may run.
 
+use std::collections::VecDeque;
 use std::sync::{Arc, OnceLock};
 
 use midge::client::{Authorization, KeepaliveLimits, Limits};
@@ -72,7 +73,8 @@ pub struct Shard {
     pub sockets: Vec<Socket>,
     /// Clients accepted and not opened.
     pub accepted: Vec<usize>,
-    completions: Vec<Completion>,
+    /// Reaped and not handled yet, in order.
+    completions: VecDeque<Completion>,
     peers: Vec<ShardId>,
     dirty: Vec<ConnId>,
     /// Batches taken from the lane at hand.
@@ -108,7 +110,7 @@ impl Shard {
             phase: Phase::Idle,
             sockets: Vec::new(),
             accepted: Vec::new(),
-            completions: Vec::new(),
+            completions: VecDeque::new(),
             dirty: Vec::new(),
             taken: 0,
             turns: 0,
@@ -119,6 +121,7 @@ impl Shard {
     pub fn is_runnable(&self, lanes: &Lanes, clients: &[Client], now: u64) -> bool {
         !matches!(self.phase, Phase::Idle)
             || !self.accepted.is_empty()
+            || !self.completions.is_empty()
             || self.core.has_work()
             || lanes.inbound_waits(self.own)
             || self.core.awaits_routed() && lanes.routed_advanced(self.own)
@@ -191,9 +194,12 @@ impl Shard {
 
     /// What the ring has: bytes arrived before the lanes are looked at.
     fn reap(&mut self, around: &mut Surroundings<'_>) {
+        if !self.completions.is_empty() {
+            return;
+        }
         let random = &mut *around.random;
         for client in std::mem::take(&mut self.accepted) {
-            self.completions.push(Completion::Open(client));
+            self.completions.push_back(Completion::Open(client));
         }
         for socket in &mut self.sockets {
             if socket.fails(around.clients) {
@@ -202,7 +208,7 @@ impl Shard {
             if socket.sent.is_some() && random.chance(800) {
                 let delivered = socket.sent.take().unwrap_or_default();
                 socket.flight = None;
-                self.completions.push(Completion::Sent(socket.key, delivered));
+                self.completions.push_back(Completion::Sent(socket.key, delivered));
             }
             let client = &mut around.clients[socket.client];
             let receives = (socket.wanted || socket.lingering && random.chance(300))
@@ -219,7 +225,7 @@ impl Shard {
                     let shown = String::from_utf8_lossy(&bytes[..bytes.len().min(300)]);
                     println!("{:>6} client {} has sent {shown:?}", around.step, socket.client);
                 }
-                self.completions.push(Completion::Received(socket.key, bytes));
+                self.completions.push_back(Completion::Received(socket.key, bytes));
             } else if matches!(client.state, State::HalfClosed | State::Vanished) {
                 client.feed_end(around.history, around.step);
                 socket.ended = true;
@@ -229,10 +235,10 @@ impl Shard {
                 if failed {
                     client.gone(around.history, true, around.step);
                 }
-                self.completions.push(Completion::Ended(socket.key, reason));
+                self.completions.push_back(Completion::Ended(socket.key, reason));
             }
         }
-        random.shuffle(&mut self.completions);
+        random.shuffle(self.completions.make_contiguous());
     }
 
     fn read_routed(&mut self, to: ShardId, around: &mut Surroundings<'_>) {
@@ -263,7 +269,7 @@ impl Shard {
     /// What touches nothing but the core: no other shard can see its parts.
     fn compute(&mut self, around: &mut Surroundings<'_>) {
         self.core.route();
-        for completion in std::mem::take(&mut self.completions) {
+        while let Some(completion) = self.completions.pop_front() {
             match completion {
                 Completion::Open(client) => {
                     let key = self.core.open(client as u64 + 1, "127.0.0.1\x001".into());
@@ -272,6 +278,9 @@ impl Shard {
                 Completion::Received(key, bytes) => self.core.handle_received(key, &bytes),
                 Completion::Ended(key, reason) => self.core.handle_end(key, reason),
                 Completion::Sent(key, delivered) => self.core.handle_sent(key, delivered),
+            }
+            if around.random.chance(around.params.defer_per_mille) {
+                break;
             }
         }
         self.core.resume_parsing();

@@ -303,10 +303,14 @@ impl World {
         if self.reactions == 0 {
             return;
         }
-        if let Some(reply) = reply {
+        if self.random.chance(self.params.drop_per_mille) {
+            self.reactions -= 1;
+            let pick = self.random.below(1000);
+            self.clients[client].drop_one(&mut self.history, pick);
+        } else if let Some(reply) = reply {
             self.reactions -= 1;
             self.clients[client].react(&mut self.history, reply, 0, 0);
-        } else if ttl > 0 && self.random.chance(300) {
+        } else if ttl > 0 && self.random.chance(self.params.relay_per_mille) {
             self.reactions -= 1;
             let topic = Subject::Topic(self.random.below(self.params.topics));
             self.clients[client].react(&mut self.history, topic, 0, ttl - 1);

@@ -1,5 +1,5 @@
 //! 503: never for a request that somebody took or must have taken, never twice,
-//! and always, before the PONG, if nobody was there to take it.
+//! and always, before the PONG, if nobody took it.
 
 use crate::history::{End, History, Publication, Subscription, NEVER};
 
@@ -33,7 +33,10 @@ pub fn check(history: &History) -> Result<(), String> {
         let expected = request.no_responders
             && request.ponged != NEVER
             && history.ends[request.client] != End::Lossy
-            && history.subscriptions.iter().all(|subscription| request.must_miss(subscription))
+            && !taken[number]
+            && !history.subscriptions.iter().any(|subscription| {
+                history.ends[subscription.client] == End::Lossy && !request.must_miss(subscription)
+            })
             && history.subscriptions.iter().any(|inbox| awaits(request, inbox));
         if expected {
             let Some(status) = statuses.first() else { return fault("missing") };
