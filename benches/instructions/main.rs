@@ -13,10 +13,13 @@
 //! operation to repeat. Only calls of [`counted`] are counted, so preparation is free.
 #![allow(clippy::print_stdout, reason = "a command-line program")]
 
+use std::cell::{Cell, RefCell};
 use std::hint::black_box;
 use std::process::ExitCode;
 
 use midge::proto::{parse, write_message, Command, HeaderBlock, Message, Parsed, ParserLimits};
+use midge::router::{ConnId, Router, RouterLimits, ShardId, SubId};
+use midge::subject::AccountId;
 
 /// Prepares a workload: how many operations one round is, and the round.
 type Workload = fn() -> (usize, Box<dyn Fn()>);
@@ -37,6 +40,10 @@ const WORKLOADS: &[(&str, Workload)] = &[
     ("parser/ping", || parser(b"PING\r\n")),
     ("writer/msg_16", writer),
     ("headers/lookup", header_lookup),
+    ("router/hit_same_subject", || router(1, 100_000)),
+    ("router/hit_1000_subjects", || router(1000, 100_000)),
+    ("router/miss_of_100000", || router(100_000, 100_000)),
+    ("router/subscribe_and_remove", subscribe_and_remove),
 ];
 
 /// Rounds per run: enough for the entry and exit of a round not to count.
@@ -135,4 +142,60 @@ fn header_lookup() -> (usize, Box<dyn Fn()>) {
         }
     };
     (LOOKUPS, Box::new(round))
+}
+
+/// A router with `patterns` subscriptions, a fifth of them with a wildcard.
+fn populated(patterns: usize) -> Router {
+    let mut router = Router::new(ShardId(0), RouterLimits::default());
+    for i in 0..patterns {
+        let pattern = match i % 10 {
+            0 | 1 => format!("bench.*.{i}"),
+            _ => format!("bench.subject.{i}"),
+        };
+        subscribe(&mut router, pattern.as_bytes());
+    }
+    router
+}
+
+fn subscribe(router: &mut Router, pattern: &[u8]) -> SubId {
+    router.subscribe(ConnId(1), AccountId(0), pattern, None, b"1", &mut Vec::new())
+}
+
+/// Matches `subjects` in turn, a thousand times in all, against `patterns`
+/// subscriptions. A thousand subjects fit the plan cache; of a hundred thousand
+/// each is seen for the first time.
+fn router(subjects: usize, patterns: usize) -> (usize, Box<dyn Fn()>) {
+    const MATCHES: usize = 1000;
+    let router = RefCell::new(populated(patterns));
+    let texts: Vec<String> = (0..subjects).map(|i| format!("bench.subject.{i}")).collect();
+    let next = Cell::new(0);
+    let seen_before = subjects < patterns;
+    let round = move || {
+        let mut router = router.borrow_mut();
+        for _ in 0..MATCHES {
+            let subject = texts[next.get() % texts.len()].as_bytes();
+            next.set(next.get() + 1);
+            black_box(router.matched(AccountId(0), black_box(subject)).plan.deliveries().len());
+        }
+    };
+    if seen_before {
+        // The second use of a subject caches its plan.
+        for _ in 0..3 {
+            round();
+        }
+    }
+    (MATCHES, Box::new(round))
+}
+
+fn subscribe_and_remove() -> (usize, Box<dyn Fn()>) {
+    const PAIRS: usize = 1000;
+    let router = RefCell::new(populated(10_000));
+    let round = move || {
+        let mut router = router.borrow_mut();
+        for i in 0..PAIRS {
+            let sub = subscribe(&mut router, format!("reply.inbox.{i}").as_bytes());
+            router.remove(black_box(sub), &mut Vec::new());
+        }
+    };
+    (PAIRS, Box::new(round))
 }
