@@ -36,7 +36,6 @@ const UNSAFE_FILES: &[(&str, &str)] = &[
     ("src/net/socket.rs", "socket calls"),
     ("src/net/watch.rs", "words the kernel writes"),
     ("src/proto/canonical.rs", "vector instructions"),
-    ("src/shard/park.rs", "the eventfd that wakes a shard"),
 ];
 
 /// Which modules each module may import: always further down this list.

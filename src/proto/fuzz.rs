@@ -53,7 +53,8 @@ pub fn check_connect(data: &[u8]) {
         let mut again = options.clone();
         again.apply(data).expect("decoded once");
         assert_eq!(again, options);
-        validate_client_info(data).expect("an object");
+        // INFO has other types; it must only end.
+        std::hint::black_box(validate_client_info(data)).ok();
     }
 }
 

@@ -2,6 +2,8 @@
 //! Method: a counting allocator under the shards' cores, driven as the shell
 //! drives them: bytes in, flights out, batches from core to core.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may panic")]
+
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::sync::Arc;

@@ -96,7 +96,7 @@ impl Quota {
             line.trim().parse::<u64>().ok()
         };
         let v1 = figure("throttled_time ").map(Duration::from_nanos);
-        v1.or(figure("throttled_usec ").map(Duration::from_micros)).unwrap_or_default()
+        v1.or_else(|| figure("throttled_usec ").map(Duration::from_micros)).unwrap_or_default()
     }
 
     fn add(&self, pid: u32) -> bool {

@@ -245,8 +245,7 @@ mod tests {
                 payload,
                 tail: None,
             };
-            let picks =
-                [GroupPick { receiver: GroupId::from_u64(5), origin: GroupId::from_u64(6 << 32) }];
+            let picks = [5, 6 << 32];
             for kind in [Kind::Message, Kind::ReturnedPick, Kind::ReturnedBranch] {
                 let mut bytes = Vec::new();
                 encode(&mut bytes, &head(kind), &picks, &message);

@@ -6,10 +6,11 @@ use std::hash::BuildHasher;
 use foldhash::fast::FixedState;
 
 use super::connection::ConnKey;
+use super::deliver::Deliverer;
 use super::entry::{Head, Kind, QueuePick};
 use super::ingest::Publisher;
 use super::random::Random;
-use super::{Core, Deliverer};
+use super::Core;
 use crate::outbound::Pressure;
 use crate::proto::{self, Publish};
 use crate::router::{

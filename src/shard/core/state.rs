@@ -1,0 +1,437 @@
+//! The state of a core, and what the shell takes out of it at the end of a turn.
+
+use std::sync::Arc;
+
+use super::barrier::Barrier;
+use super::connection::ConnKey;
+use super::connection::Phase;
+use super::control::Control;
+use super::deliver::Deliverer;
+use super::entry::Batch;
+use super::lane_out::LaneOut;
+use super::no_responders::OpenRequests;
+use super::publish::Picks;
+use super::random::Random;
+use super::timers;
+use super::timers::Timers;
+use super::trace::TraceOptions;
+use crate::client::{Authorization, KeepaliveLimits, Limits};
+use crate::net::Segment;
+use crate::proto::{InfoTemplate, ParserLimits};
+use crate::router::{ConnId, InterestChange, Router, RouterLimits, ShardId};
+
+/// What a frame adds to its payload, about.
+const FRAME_BYTES: u64 = 32;
+
+/// What a core is made with.
+#[derive(Clone, Debug)]
+pub struct CoreConfig {
+    /// This shard.
+    pub own: ShardId,
+    /// Shards there are.
+    pub shards: usize,
+    /// The server's secret, the same on all shards: it seeds hashes and picks.
+    pub seed: u64,
+    /// Outbound bytes per connection before it is a slow consumer.
+    pub max_pending: usize,
+    /// Drop for receivers above three quarters of `max_pending` instead of
+    /// slowing their publishers down.
+    pub drop_when_high: bool,
+    /// Nanoseconds that one send may take.
+    pub write_deadline: u64,
+    /// Nanoseconds that a client has for CONNECT.
+    pub auth_timeout: u64,
+    /// Limits of the parser.
+    pub parser: ParserLimits,
+    /// The server supports headers.
+    pub headers: bool,
+    /// Limits of one connection.
+    pub limits: Limits,
+    /// Keep-alive.
+    pub keepalive: KeepaliveLimits,
+    /// Who may connect.
+    pub authorization: Arc<Authorization>,
+    /// Lines of the debug level become events.
+    pub debug: bool,
+    /// Protocol lines become events, if set.
+    pub trace: Option<TraceOptions>,
+    /// Plans are cached.
+    pub plan_cache: bool,
+    /// INFO as clients get it.
+    pub info: Arc<InfoTemplate>,
+    /// Interest changes that may be unacknowledged before their connections
+    /// are paused.
+    pub unacknowledged_max: u64,
+}
+
+/// What a shard has counted since it started.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Messages from clients.
+    pub in_messages: u64,
+    /// Payload bytes from clients.
+    pub in_bytes: u64,
+    /// Messages that came over lanes.
+    pub lane_messages: u64,
+    /// Queue picks that were returned to their origin.
+    pub returned: u64,
+    /// Times that a publisher was slowed down for a slow receiver.
+    pub stalls: u64,
+    /// Times that a connection was paused because a lane was full.
+    pub lane_pauses: u64,
+    /// Connections closed because they read too slowly.
+    pub slow_consumers: u64,
+    /// Connections opened.
+    pub opened: u64,
+}
+
+/// What a shard has under way with the others; nothing of it is left when all
+/// are at rest.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// PONGs that wait for the barrier.
+    pub waiting_pongs: usize,
+    /// Interest changes that some peer has not acknowledged.
+    pub unacknowledged: u64,
+    /// Subscriptions whose withdrawal has not settled.
+    pub draining: usize,
+    /// Requests that may still get their 503.
+    pub requests: usize,
+    /// Connections that wait for interest changes to be acknowledged.
+    pub interest_waiters: usize,
+    /// Connections that wait for room in a lane, once for each lane.
+    pub lane_waiters: usize,
+}
+
+/// The pure part of one shard.
+#[derive(Debug)]
+pub struct Core {
+    pub(super) config: CoreConfig,
+    pub(super) now: u64,
+    pub(super) router: Router,
+    pub(super) deliverer: Deliverer,
+    pub(super) lanes: Vec<LaneOut>,
+    pub(super) control: Vec<Vec<Control>>,
+    pub(super) barrier: Barrier,
+    pub(super) requests: OpenRequests,
+    pub(super) timers: Timers,
+    pub(super) random: Random,
+    pub(super) picks: Picks,
+    pub(super) counters: Counters,
+    /// Batches taken this turn.
+    pub(super) inbound: Vec<(ShardId, Batch)>,
+    /// Batches routed, whose buffers go back to their origin.
+    pub(super) routed: Vec<(ShardId, Batch)>,
+    /// What each peer may know of its lane as routed.
+    pub(super) published: Vec<u64>,
+    /// The connection being parsed, and whether it must not go on.
+    pub(super) parsing: Option<ConnKey>,
+    pub(super) interrupted: bool,
+    /// Scratch for interest changes.
+    pub(super) changes: Vec<InterestChange>,
+    pub(super) resume: Vec<ConnKey>,
+    pub(super) closing: Vec<ConnKey>,
+    pub(super) receive_changes: Vec<ConnKey>,
+    pub(super) interest_waiters: Vec<ConnKey>,
+    pub(super) pressed: Vec<ConnKey>,
+    pub(super) ready: Vec<ConnKey>,
+    pub(super) events: Vec<Event>,
+    pub(super) lame_duck: bool,
+    /// Nanoseconds between two closed connections in lame duck mode.
+    pub(super) lame_duck_gap: u64,
+    /// The slot that was closed last in lame duck mode.
+    pub(super) lame_duck_cursor: ConnId,
+}
+
+/// Something worth a log line, and a count with the shard that accepts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// A connection was closed.
+    Closed {
+        /// Connection number.
+        cid: u64,
+        /// Remote address.
+        host: Box<str>,
+        /// Why.
+        reason: crate::proto::CloseReason,
+        /// Bytes that were waiting for it, and the chunks they were in.
+        pending: usize,
+        /// Chunks of the send under way.
+        chunks: usize,
+    },
+    /// A line for the log: of the debug level, or of the trace level.
+    Line {
+        /// Connection number.
+        cid: u64,
+        /// Remote address.
+        host: Box<str>,
+        /// Whether it is a protocol line.
+        trace: bool,
+        /// What to say.
+        text: String,
+    },
+}
+
+impl Core {
+    /// A core without connections.
+    pub fn new(config: CoreConfig) -> Self {
+        let shards = config.shards;
+        let mut lanes = Vec::new();
+        lanes.resize_with(shards, LaneOut::default);
+        Self {
+            now: 0,
+            router: Router::new(
+                config.own,
+                RouterLimits {
+                    hash_seed: config.seed,
+                    plans_max: if config.plan_cache {
+                        RouterLimits::default().plans_max
+                    } else {
+                        0
+                    },
+                    ..RouterLimits::default()
+                },
+            ),
+            deliverer: Deliverer::new(config.max_pending, config.drop_when_high, config.trace),
+            lanes,
+            control: vec![Vec::new(); shards],
+            barrier: Barrier::new(config.own, shards),
+            requests: OpenRequests::new(),
+            timers: Timers::default(),
+            random: Random::new(config.seed ^ (u64::from(config.own.0) << 56)),
+            picks: Picks::new(shards),
+            counters: Counters::default(),
+            inbound: Vec::new(),
+            routed: Vec::new(),
+            published: vec![0; shards],
+            parsing: None,
+            interrupted: false,
+            changes: Vec::new(),
+            resume: Vec::new(),
+            closing: Vec::new(),
+            receive_changes: Vec::new(),
+            interest_waiters: Vec::new(),
+            pressed: Vec::new(),
+            ready: Vec::new(),
+            events: Vec::new(),
+            lame_duck: false,
+            lame_duck_gap: 0,
+            lame_duck_cursor: ConnId(0),
+            config,
+        }
+    }
+
+    /// Starts a turn at `now` nanoseconds.
+    #[inline]
+    pub fn begin_turn(&mut self, now: u64) {
+        self.now = now;
+    }
+
+    /// Ends the parsing part of a turn: PONGs whose barrier has passed,
+    /// subscriptions that have drained, requests that are settled.
+    pub fn finish(&mut self) {
+        if self.config.shards == 1 {
+            return;
+        }
+        let mut ready = std::mem::take(&mut self.ready);
+        self.barrier.passed(&mut ready);
+        for key in ready.drain(..) {
+            if let Some(connection) = self.deliverer.connections.get(key) {
+                connection.pause.barrier = false;
+                self.send_pong(key);
+                self.resume_if_free(key);
+            }
+        }
+        self.ready = ready;
+        self.barrier.end_turn();
+        while let Some((sub, key)) = self.barrier.drained() {
+            self.end_draining(sub, key);
+        }
+        if !self.interest_waiters.is_empty()
+            && self.barrier.unacknowledged() < self.config.unacknowledged_max / 2
+        {
+            for key in std::mem::take(&mut self.interest_waiters) {
+                if let Some(connection) = self.deliverer.connections.get(key) {
+                    connection.pause.interest = false;
+                    self.resume_if_free(key);
+                }
+            }
+        }
+        if self.requests.len() > 0 {
+            self.requests.forget(|lane| {
+                self.barrier.routed_out(ShardId(u8::try_from(lane).unwrap_or(u8::MAX)))
+            });
+            self.requests.mark(self.lanes.iter().map(LaneOut::appended));
+        }
+    }
+
+    /// Takes the control items for `to`; they are pushed before any data.
+    pub fn take_control_for(&mut self, to: ShardId) -> std::vec::Drain<'_, Control> {
+        self.control[usize::from(to.0)].drain(..)
+    }
+
+    /// The next batch for `to`, once all control of the turn is pushed.
+    pub fn next_batch(&mut self, to: ShardId) -> Option<Batch> {
+        self.lanes[usize::from(to.0)].next_batch()
+    }
+
+    /// The lane to `to` had no room for `batch`.
+    pub fn put_back(&mut self, to: ShardId, batch: Batch) {
+        self.lanes[usize::from(to.0)].put_back(batch);
+    }
+
+    /// Pushing to `to` is done for this turn.
+    pub fn after_push(&mut self, to: ShardId) {
+        for key in self.lanes[usize::from(to.0)].after_push() {
+            if let Some(connection) = self.deliverer.connections.get(key) {
+                connection.pause.lanes.remove(to);
+                self.resume_if_free(key);
+            }
+        }
+    }
+
+    /// What `from` may be told of its lane as routed, once the data of the
+    /// turn is pushed.
+    ///
+    /// `None` if it knows already.
+    pub fn routed_to_publish(&mut self, from: ShardId) -> Option<u64> {
+        let index = usize::from(from.0);
+        let routed = self.barrier.routed_in(from);
+        if self.lanes[index].returns_unpushed() || self.published[index] == routed {
+            return None;
+        }
+        self.published[index] = routed;
+        Some(routed)
+    }
+
+    /// A routed batch, to be recycled to the shard that filled it.
+    pub fn take_routed(&mut self) -> Option<(ShardId, Batch)> {
+        self.routed.pop()
+    }
+
+    /// An empty batch came back from the shard that routed it.
+    pub fn handle_recycled(&mut self, from: ShardId, batch: Batch) {
+        self.lanes[usize::from(from.0)].recycle(batch);
+    }
+
+    /// Swaps the list of connections with something to send into `list`.
+    pub fn take_dirty(&mut self, list: &mut Vec<ConnId>) {
+        list.clear();
+        std::mem::swap(list, &mut self.deliverer.dirty);
+    }
+
+    /// Hands what waits for a dirty connection to `load`, unless a flight is
+    /// under way. Returns the connection's key if there is anything.
+    pub fn take_flight(&mut self, slot: ConnId, load: impl FnMut(Segment)) -> Option<ConnKey> {
+        let connection = self.deliverer.connections.at(slot)?;
+        connection.dirty = false;
+        let key = connection.key;
+        if connection.out.in_flight() > 0 {
+            return None;
+        }
+        let pending = connection.out.pending();
+        if connection.phase == Phase::Open && self.deliverer.is_over(pending) {
+            self.close_slow(key);
+            return None;
+        }
+        let connection = self.deliverer.connections.at(slot)?;
+        if !connection.out.take_flight(load) {
+            return None;
+        }
+        connection.send_started = self.now;
+        if !connection.write_timer {
+            connection.write_timer = true;
+            let deadline = self.now + self.config.write_deadline;
+            self.timers.set(deadline, timers::Timer::Write, key);
+        }
+        Some(key)
+    }
+
+    /// Gives the chunks of a landed flight back.
+    pub fn recycle_chunk(&mut self, chunk: Vec<u8>) {
+        self.deliverer.pool.give(chunk);
+    }
+
+    /// Connections whose receiving is to stop or to start again, with what is
+    /// wanted now, however often that has changed.
+    pub fn take_receive_change(&mut self) -> Option<(ConnKey, bool)> {
+        let key = self.receive_changes.pop()?;
+        let connection = self.deliverer.connections.get(key);
+        Some((key, connection.is_some_and(|connection| !connection.receive_stopped)))
+    }
+
+    /// Connections whose socket is to be closed now.
+    pub fn take_closing(&mut self) -> Option<ConnKey> {
+        self.closing.pop()
+    }
+
+    /// What happened, for the log, in order.
+    pub fn take_events(&mut self) -> std::vec::Drain<'_, Event> {
+        self.events.drain(..)
+    }
+
+    /// Whether another turn has work without any completion or lane item.
+    pub fn has_work(&self) -> bool {
+        !self.resume.is_empty()
+            || !self.deliverer.dirty.is_empty()
+            || !self.closing.is_empty()
+            || !self.receive_changes.is_empty()
+            || self.control.iter().any(|items| !items.is_empty())
+    }
+
+    /// Whether data waits because a lane is full.
+    pub fn has_unpushed(&self) -> bool {
+        self.lanes.iter().any(LaneOut::has_batch)
+            || self.control.iter().any(|items| !items.is_empty())
+    }
+
+    /// Whether something waits for peers to route what was sent to them: a PONG,
+    /// or data that found its lane full.
+    pub fn awaits_routed(&self) -> bool {
+        self.barrier.awaits_routed() || self.has_unpushed()
+    }
+
+    /// The earliest deadline, in nanoseconds.
+    pub fn next_deadline(&self) -> Option<u64> {
+        self.timers.next()
+    }
+
+    /// Connections of this shard.
+    pub fn connections(&self) -> usize {
+        self.deliverer.connections.len()
+    }
+
+    /// What is under way.
+    pub fn counts(&self) -> Counts {
+        Counts {
+            waiting_pongs: self.barrier.waiting(),
+            unacknowledged: self.barrier.unacknowledged(),
+            draining: self.barrier.draining(),
+            requests: self.requests.len(),
+            interest_waiters: self.interest_waiters.len(),
+            lane_waiters: self.lanes.iter().map(LaneOut::waiting).sum(),
+        }
+    }
+
+    /// About how many bytes were written for subscribers, ever.
+    pub fn output_bytes(&self) -> u64 {
+        self.deliverer.delivered_bytes + FRAME_BYTES * self.deliverer.delivered
+    }
+
+    /// What was counted.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// The interest of this shard.
+    pub fn router(&self) -> &Router {
+        &self.router
+    }
+
+    /// The other shards.
+    pub fn peers(&self) -> impl Iterator<Item = ShardId> {
+        let own = self.config.own;
+        let shards = u8::try_from(self.config.shards).unwrap_or(u8::MAX);
+        (0..shards).map(ShardId).filter(move |&shard| shard != own)
+    }
+}
