@@ -27,7 +27,6 @@ pub struct Group {
     /// The neighbours in the pattern's list of groups, or `NONE`.
     previous: u32,
     pub(super) next: u32,
-    own: ShardId,
 }
 
 /// Members of a queue group on another shard.
@@ -129,12 +128,6 @@ impl Group {
     #[inline]
     pub fn remote(&self) -> &[RemoteMembers] {
         &self.remote
-    }
-
-    /// Picks a member of this group alone, whatever else is in its queue:
-    /// [`Groups::pick`] with a queue of one group.
-    pub fn pick(&self, random: u64, excluded: ShardSet) -> Option<Pick> {
-        self.pick_taker(random, !excluded.contains(self.own), excluded)
     }
 
     #[inline]
@@ -275,7 +268,6 @@ impl Groups {
             generation: self.generation,
             previous: NONE,
             next: *head,
-            own: self.own,
         };
         self.heap_bytes += group.pattern.heap_bytes() + group.queue.heap_bytes();
         let index = self.slab.insert(group);
