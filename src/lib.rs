@@ -13,6 +13,8 @@
 //! - [`subject`]: tokens and wildcards: the rules (*pure*)
 //! - [`router`]: interest, queue groups, delivery plans and their cache (*pure*)
 //! - [`mesh`]: core to core: lanes, parking and wake-ups
+//! - [`stream`]: JetStream: streams, consumers and their API (*pure*)
+//! - [`store`]: journal, segments, recovery: what streams keep
 //! - [`outbound`]: what waits to be sent to one connection (*pure*)
 //! - [`config`]: options, command line, configuration file
 //! - [`log`]: log lines through a bounded queue to one writer thread
@@ -28,4 +30,6 @@ pub mod outbound;
 pub mod proto;
 pub mod router;
 pub mod shard;
+pub mod store;
+pub mod stream;
 pub mod subject;

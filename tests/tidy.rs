@@ -44,11 +44,13 @@ const FLOORS: &[(&str, &[&str])] = &[
         "shard",
         &[
             "account", "client", "config", "host", "log", "mesh", "monitor", "net", "outbound",
-            "proto", "router", "subject",
+            "proto", "router", "store", "stream", "subject",
         ],
     ),
     ("client", &["account", "router", "proto", "subject"]),
     ("outbound", &["proto", "subject", "net"]),
+    ("stream", &["store", "proto", "subject"]),
+    ("store", &["host", "subject"]),
     ("router", &["subject"]),
     ("account", &["subject"]),
     ("proto", &[]),
@@ -62,7 +64,7 @@ const FLOORS: &[(&str, &[&str])] = &[
 ];
 
 /// Modules that do no I/O, know no clock and no runtime.
-const PURE: &[&str] = &["account", "client", "outbound", "proto", "router", "subject"];
+const PURE: &[&str] = &["account", "client", "outbound", "proto", "router", "stream", "subject"];
 
 /// What a pure module never says.
 const IMPURE: &[&str] = &[
@@ -478,6 +480,10 @@ fn files_below(folder: &str) -> Vec<String> {
         let Ok(entries) = fs::read_dir(&path) else { continue };
         for entry in entries.map(Result::unwrap) {
             let name = entry.file_name();
+            // A file in a linked work tree.
+            if name == ".git" {
+                continue;
+            }
             if entry.file_type().unwrap().is_dir() {
                 if !["target", ".git", "node_modules"].iter().any(|skipped| name == *skipped) {
                     pending.push(entry.path());
