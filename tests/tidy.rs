@@ -31,6 +31,7 @@ const UNSAFE_FILES: &[(&str, &str)] = &[
     ("src/mesh/sync.rs", "cells that loom can watch"),
     ("src/net/buffers.rs", "the ring of provided buffers"),
     ("src/net/flight.rs", "buffers the kernel holds"),
+    ("src/net/forbidden.rs", "a filter of system calls, for tests"),
     ("src/net/mapping.rs", "memory shared with the kernel"),
     ("src/net/ring.rs", "submissions"),
     ("src/net/socket.rs", "socket calls"),

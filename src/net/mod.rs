@@ -31,6 +31,8 @@ mod buffers;
 mod completion;
 mod error;
 mod flight;
+#[cfg(test)]
+pub(crate) mod forbidden;
 mod held;
 mod mapping;
 mod ring;

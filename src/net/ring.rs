@@ -489,6 +489,7 @@ fn slot(packed: u64) -> usize {
 mod tests {
     use std::process::Command;
 
+    use super::super::forbidden;
     use super::*;
 
     // Goal: a container's filter is named as the cause. Method: a process of its own forbids
@@ -496,7 +497,7 @@ mod tests {
     #[test]
     fn seccomp_filter_is_named_as_the_cause() {
         if std::env::var_os("MIDGE_WITHOUT_IO_URING").is_some() {
-            forbid_io_uring();
+            forbidden::refuse(libc::SYS_io_uring_setup, None, libc::EPERM);
             let error = Ring::new(&RingConfig::default()).err().unwrap();
             assert_eq!(error, RingError::Forbidden { errno: "EPERM" });
             return;
@@ -506,30 +507,5 @@ mod tests {
             .env("MIDGE_WITHOUT_IO_URING", "1")
             .status();
         assert!(status.unwrap().success());
-    }
-
-    /// Installs a filter: EPERM for `io_uring_setup`, everything else allowed.
-    fn forbid_io_uring() {
-        let instruction = |code, jt, jf, k| libc::sock_filter { code, jt, jf, k };
-        let setup = u32::try_from(libc::SYS_io_uring_setup).unwrap();
-        let refuse = libc::SECCOMP_RET_ERRNO | libc::EPERM.cast_unsigned();
-        let load = u16::try_from(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS).unwrap();
-        let equal = u16::try_from(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K).unwrap();
-        let answer = u16::try_from(libc::BPF_RET | libc::BPF_K).unwrap();
-        let mut filter = [
-            // The number of the call is the first word.
-            instruction(load, 0, 0, 0),
-            instruction(equal, 0, 1, setup),
-            instruction(answer, 0, 0, refuse),
-            instruction(answer, 0, 0, libc::SECCOMP_RET_ALLOW),
-        ];
-        let program = libc::sock_fprog { len: 4, filter: filter.as_mut_ptr() };
-        // SAFETY: the call takes integers and changes only what this process may gain.
-        let harmless = unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) };
-        assert_eq!(harmless, 0);
-        let mode = libc::SECCOMP_MODE_FILTER;
-        // SAFETY: the program and its four instructions live until the call has copied them.
-        let installed = unsafe { libc::prctl(libc::PR_SET_SECCOMP, mode, &raw const program) };
-        assert_eq!(installed, 0);
     }
 }

@@ -26,4 +26,4 @@ mod sockets;
 mod start;
 mod task;
 
-pub use start::{run, StartError};
+pub use start::{run, RunError};

@@ -43,9 +43,9 @@ const PORT_WAIT: u64 = 1_000_000_000;
 const EXECUTOR_IO_MEMORY: usize = 2 << 20;
 const EXECUTOR_RING_DEPTH: usize = 256;
 
-/// Why the server did not start, in the words it says.
+/// Why the server did not start, or ended unasked, in the words it says.
 #[derive(Debug, Error)]
-pub enum StartError {
+pub enum RunError {
     /// The client port could not be opened.
     #[error("Error listening on port: {address}, {reason:?}")]
     Listen {
@@ -57,6 +57,14 @@ pub enum StartError {
     /// The ring could not be made.
     #[error(transparent)]
     Ring(#[from] RingError),
+    /// The ring of a running shard failed, and the server ended with it.
+    #[error("shard {shard}: io_uring failed: {error}")]
+    RingFailed {
+        /// Which shard.
+        shard: usize,
+        /// What the system said.
+        error: std::io::Error,
+    },
     /// An executor could not be started.
     #[error("cannot start a shard: {0}")]
     Executor(String),
@@ -71,12 +79,12 @@ pub enum StartError {
 /// Runs the broker until a signal ends it.
 ///
 /// # Errors
-/// It did not start.
-pub fn run(options: &Options, log: &Log) -> Result<(), StartError> {
+/// It did not start, or a shard failed.
+pub fn run(options: &Options, log: &Log) -> Result<(), RunError> {
     let cpus = host::available_cpus();
     let shards = options.shards.unwrap_or_else(host::default_shards);
     if shards == 0 || shards > SHARDS_MAX {
-        return Err(StartError::Shards(shards));
+        return Err(RunError::Shards(shards));
     }
     let files = host::raise_file_limit();
     // Asked before the port is taken: a broker that cannot run must not listen.
@@ -86,14 +94,7 @@ pub fn run(options: &Options, log: &Log) -> Result<(), StartError> {
     let info = Arc::new(InfoTemplate::new(&server_info(options, &identity, address)));
     announce_start(options, log, &identity, shards, files);
 
-    let control = Arc::new(Control {
-        signals: AtomicU32::new(0),
-        max_pending: options.max_pending,
-        write_deadline: go_duration(options.write_deadline),
-        lame_duck_grace: nanoseconds(options.lame_duck_grace_period),
-        lame_duck_duration: nanoseconds(options.lame_duck_duration),
-        log: log.clone(),
-    });
+    let control = Arc::new(control(options, log));
     let endpoints: Vec<Endpoint<Message, Batch>> = mesh::mesh(shards, DATA_LANE_BATCHES);
     let watch = endpoints[0].watch();
     let mut signals = Signals::new([SIGINT, SIGTERM, SIGUSR1, SIGUSR2, SIGHUP])?;
@@ -106,7 +107,6 @@ pub fn run(options: &Options, log: &Log) -> Result<(), StartError> {
         let config = core_config(options, shard, shards, &info, seed);
         let control = Arc::clone(&control);
         let acceptor = acceptor.take();
-        let log = log.clone();
         let placement = cpus.get(shard % cpus.len().max(1)).copied();
         let builder =
             LocalExecutorBuilder::new(placement.map_or(Placement::Unbound, Placement::Fixed))
@@ -114,12 +114,10 @@ pub fn run(options: &Options, log: &Log) -> Result<(), StartError> {
                 .io_memory(EXECUTOR_IO_MEMORY)
                 .ring_depth(EXECUTOR_RING_DEPTH);
         let executor = builder.spawn(move || async move {
-            match ShardTask::new(Core::new(config), endpoint, acceptor, control) {
-                Ok(task) => task.run(),
-                Err(error) => log.fatal(format_args!("shard {shard}: {error}")),
-            }
+            let task = ShardTask::new(Core::new(config), endpoint, acceptor, control)?;
+            task.run().map_err(|error| RunError::RingFailed { shard, error })
         });
-        executors.push(executor.map_err(|error| StartError::Executor(error.to_string()))?);
+        executors.push(executor.map_err(|error| RunError::Executor(error.to_string()))?);
     }
     write_pid_file(options, log);
     announce_ready(options, log, address);
@@ -134,14 +132,33 @@ pub fn run(options: &Options, log: &Log) -> Result<(), StartError> {
                 }
             }
         })?;
+    let mut outcome = Ok(());
     for executor in executors {
         // A shard that panicked has aborted the process.
-        executor.join().map_err(|error| StartError::Executor(error.to_string()))?;
+        let ended = executor.join().map_err(|error| RunError::Executor(error.to_string()));
+        if let Err(error) = ended.and_then(|ended| ended) {
+            if outcome.is_err() {
+                log.error(format_args!("{error}"));
+            } else {
+                outcome = Err(error);
+            }
+        }
     }
     handle.close();
     // The thread cannot fail.
     drop(signal_thread.join());
-    Ok(())
+    outcome
+}
+
+fn control(options: &Options, log: &Log) -> Control {
+    Control {
+        signals: AtomicU32::new(0),
+        max_pending: options.max_pending,
+        write_deadline: go_duration(options.write_deadline),
+        lame_duck_grace: nanoseconds(options.lame_duck_grace_period),
+        lame_duck_duration: nanoseconds(options.lame_duck_duration),
+        log: log.clone(),
+    }
 }
 
 /// Who this run of the server is.
@@ -159,12 +176,12 @@ impl Identity {
     }
 }
 
-fn listen(options: &Options) -> Result<(OwnedFd, SocketAddr), StartError> {
+fn listen(options: &Options) -> Result<(OwnedFd, SocketAddr), RunError> {
     let host = options.host.trim_matches(|c| c == '[' || c == ']');
     let port = options.bind_port();
     let shown =
         if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
-    let refuse = |error: std::io::Error| StartError::Listen {
+    let refuse = |error: std::io::Error| RunError::Listen {
         address: shown.clone(),
         reason: format!("listen tcp {shown}: bind: {}", host::go_error_text(&error)),
     };
@@ -320,4 +337,67 @@ fn announce_ready(options: &Options, log: &Log, address: SocketAddr) {
 
 fn nanoseconds(duration: std::time::Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX / 4)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+    use crate::net::forbidden;
+
+    // Goal: a server whose ring fails ends, and not as if it had been asked to, with one shard and
+    // with two. Method: a process of its own forbids itself the call by which a shard enters its
+    // ring; the executor's own calls carry the size of a signal mask and pass.
+    #[test]
+    fn failing_ring_ends_the_server_with_an_error() {
+        if let Some(shards) = std::env::var_os("MIDGE_WITHOUT_ENTER") {
+            forbidden::refuse(libc::SYS_io_uring_enter, Some((5, 0)), libc::EBADF);
+            let options = Options {
+                host: "127.0.0.1".to_owned(),
+                port: -1,
+                shards: shards.to_str().unwrap().parse().ok(),
+                ..Options::default()
+            };
+            let error = run(&options, &Log::discard()).err().unwrap();
+            assert!(matches!(error, RunError::RingFailed { .. }), "{error}");
+            assert_eq!(
+                error.to_string(),
+                "shard 0: io_uring failed: Bad file descriptor (os error 9)"
+            );
+            return;
+        }
+        for shards in ["1", "2"] {
+            let status = Command::new(std::env::current_exe().unwrap())
+                .args([
+                    "--exact",
+                    "shard::start::tests::failing_ring_ends_the_server_with_an_error",
+                ])
+                .env("MIDGE_WITHOUT_ENTER", shards)
+                .status();
+            assert!(status.unwrap().success());
+        }
+    }
+
+    // Goal: the shards that have not failed are told to stop, and end in good order. Method: two
+    // shards on two threads, one of which may not enter its ring.
+    #[test]
+    fn shard_that_fails_stops_the_others() {
+        let options = Options { host: "127.0.0.1".to_owned(), port: -1, ..Options::default() };
+        let (listener, address) = listen(&options).unwrap();
+        let info = InfoTemplate::new(&server_info(&options, &Identity::new(), address));
+        let info = Arc::new(info);
+        let control = Arc::new(control(&options, &Log::discard()));
+        let mut ends = mesh::mesh(2, DATA_LANE_BATCHES);
+        let core = |shard| Core::new(core_config(&options, shard, 2, &info, 0));
+        let (failing, end, shared) = (core(1), ends.pop().unwrap(), Arc::clone(&control));
+        let failing = std::thread::spawn(move || {
+            forbidden::refuse(libc::SYS_io_uring_enter, Some((5, 0)), libc::EBADF);
+            ShardTask::new(failing, end, None, shared).unwrap().run()
+        });
+        let acceptor = Some(Acceptor::new(listener, 2, options.max_connections));
+        let living = ShardTask::new(core(0), ends.pop().unwrap(), acceptor, control).unwrap();
+        assert!(living.run().is_ok());
+        assert_eq!(failing.join().unwrap().unwrap_err().raw_os_error(), Some(libc::EBADF));
+    }
 }

@@ -100,6 +100,8 @@ pub(super) struct ShardTask {
     now: u64,
     /// Nanoseconds of the last idle moment.
     last_gap: u64,
+    /// Why the ring can no longer be used.
+    failure: Option<std::io::Error>,
 }
 
 impl ShardTask {
@@ -110,7 +112,10 @@ impl ShardTask {
         acceptor: Option<Acceptor>,
         control: Arc<Control>,
     ) -> Result<Self, RingError> {
-        let mut ring = Ring::new(&RingConfig::default())?;
+        let mut endpoint = endpoint;
+        let mut ring = Ring::new(&RingConfig::default()).inspect_err(|_| {
+            stop_peers(&core, &mut endpoint);
+        })?;
         ring.end_park();
         ring.arm_wake();
         if let Err(error) = endpoint.set_wake_fd(ring.event_fd()) {
@@ -132,6 +137,7 @@ impl ShardTask {
             starved: Vec::new(),
             now: host::monotonic_ns(),
             last_gap: u64::MAX,
+            failure: None,
         };
         task.arm_listener();
         Ok(task)
@@ -139,11 +145,14 @@ impl ShardTask {
 
     /// Turns until the server ends. The shard never gives way: it is the only
     /// task of its executor and sleeps in its own ring.
-    pub(super) fn run(mut self) {
+    ///
+    /// # Errors
+    /// The ring failed: the other shards were told to stop.
+    pub(super) fn run(mut self) -> std::io::Result<()> {
         loop {
             let progress = self.turn();
             if self.stage == Stage::Stopped {
-                break;
+                return self.failure.map_or(Ok(()), Err);
             }
             if progress || self.has_work() {
                 continue;
@@ -197,15 +206,18 @@ impl ShardTask {
             return;
         }
         if let Err(error) = self.ring.wait() {
-            self.fail(&error);
+            self.fail(error);
         }
         self.endpoint.end_park();
     }
 
     /// One turn; returns whether anything happened.
     fn turn(&mut self) -> bool {
+        if self.failure.is_some() {
+            return false;
+        }
         if let Err(error) = self.ring.enter() {
-            self.fail(&error);
+            self.fail(error);
             return false;
         }
         let mut completions = std::mem::take(&mut self.completions);
@@ -659,9 +671,22 @@ impl ShardTask {
 
     /// The ring is unusable: nothing of this shard can go on.
     #[cold]
-    fn fail(&mut self, error: &std::io::Error) {
-        self.control.log.fatal(format_args!("io_uring failed: {error}"));
+    fn fail(&mut self, error: std::io::Error) {
+        self.failure = Some(error);
         self.stage = Stage::Stopped;
-        self.tell_all(|| Message::Stop);
+        stop_peers(&self.core, &mut self.endpoint);
     }
+}
+
+/// A server does not go on with a shard less: this one has stopped, and the
+/// others have to.
+#[cold]
+fn stop_peers(core: &Core, endpoint: &mut Endpoint<Message, Batch>) {
+    for peer in core.peers() {
+        endpoint.push_control(usize::from(peer.0), Message::Stop);
+    }
+    if endpoint.own() != 0 {
+        endpoint.push_control(0, Message::Stopped);
+    }
+    endpoint.wake_parked();
 }
