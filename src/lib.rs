@@ -10,7 +10,7 @@
 //! - [`net`]: sockets and the ring: accept, receive, send, deadlines
 //! - [`proto`]: bytes to commands and back: parser, headers, frames, error texts (*pure*)
 //! - [`client`]: one client connection: CONNECT, limits, ping, subscriptions by sid (*pure*)
-//! - [`subject`]: tokens and wildcards: the rules (*pure*)
+//! - [`subject`]: tokens, wildcards, transforms: the rules (*pure*)
 //! - [`router`]: interest, queue groups, delivery plans and their cache (*pure*)
 //! - [`mesh`]: core to core: lanes, parking and wake-ups
 //! - [`stream`]: JetStream: streams, consumers and their API (*pure*)

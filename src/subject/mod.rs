@@ -15,14 +15,17 @@
 //! This module is no index: [`matches`] compares one pattern with one subject
 //! and is the reference that [`crate::router`] is tested against.
 //!
-//! Cost: every function is one pass over its input and allocates nothing.
+//! Cost: every function is one pass over its input and allocates nothing; so
+//! does a [`Transform`], once it is parsed.
 
 mod account;
 mod matching;
 mod rules;
 mod tokens;
+mod transform;
 
 pub use account::AccountId;
 pub use matching::matches;
 pub use rules::{has_wildcard, is_literal, is_valid_pattern, is_valid_subject};
 pub use tokens::{tokens, Tokens};
+pub use transform::{Transform, TransformError};
