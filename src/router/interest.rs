@@ -32,3 +32,14 @@ pub enum InterestChange {
         members: u32,
     },
 }
+
+impl InterestChange {
+    /// The pattern that has listeners now, if that is what changed.
+    pub fn appeared(&self) -> Option<(AccountId, &[u8])> {
+        match self {
+            Self::Plain { account, pattern, present: true } => Some((*account, pattern)),
+            Self::Queue { account, pattern, members: 1.., .. } => Some((*account, pattern)),
+            Self::Plain { .. } | Self::Queue { .. } => None,
+        }
+    }
+}

@@ -1,6 +1,7 @@
 //! One message into one subscriber's buffer.
 
 use super::connection::{ConnKey, Connections, Phase};
+use super::internal::{Captured, INTERNAL};
 use super::trace::{self, TraceOptions};
 use crate::outbound::{ChunkPool, Pressure};
 use crate::proto::{self, Publish};
@@ -29,6 +30,8 @@ pub(super) struct Deliverer {
     drop_when_high: bool,
     prefix: Vec<u8>,
     trace: Option<TraceOptions>,
+    /// What the engine's subscriptions got.
+    pub(super) captured: Captured,
     /// Protocol lines of messages that went out, by connection.
     pub(super) traced: Vec<(ConnId, String)>,
 }
@@ -56,6 +59,7 @@ impl Deliverer {
             drop_when_high,
             prefix: Vec::new(),
             trace,
+            captured: Captured::default(),
             traced: Vec::new(),
         }
     }
@@ -71,7 +75,9 @@ impl Deliverer {
         message: &Publish<'_>,
     ) -> bool {
         let slot = subscription.conn;
-        let Some(connection) = self.connections.at(slot) else { return false };
+        let Some(connection) = self.connections.at(slot) else {
+            return self.capture(slot, subscription, message);
+        };
         if let Some(options) = &self.trace {
             let lines = trace::outgoing(subscription.sid(), message, options);
             self.traced.extend(lines.into_iter().map(|line| (slot, line)));
@@ -102,6 +108,23 @@ impl Deliverer {
         let taken = self.deliver(id, subscription, &prefix, message);
         self.prefix = prefix;
         taken
+    }
+
+    /// A subscription of the engine: its messages are kept until the shell
+    /// takes them.
+    #[cold]
+    fn capture(
+        &mut self,
+        slot: ConnId,
+        subscription: &mut Subscription,
+        message: &Publish<'_>,
+    ) -> bool {
+        if slot != INTERNAL {
+            return false;
+        }
+        subscription.delivered += 1;
+        self.captured.push(subscription.sid(), subscription.account(), message);
+        true
     }
 
     /// Puts a connection on the list of those with something to send.

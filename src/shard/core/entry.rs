@@ -1,6 +1,7 @@
 //! What travels in a data lane: entries, packed into batches.
 //!
-//! An entry is a fixed header, the picks of queue groups, the subject, and the
+//! An entry is a fixed header, the picks of queue groups, the subject it is
+//! routed by if that is another one, the subject, and the
 //! tail of the publisher's frame (`[reply ][header size ]size\r\n` payload
 //! `\r\n`), which the receiver copies untouched into its subscribers' buffers.
 //! Entries never leave the process: integers are in native order and a batch
@@ -62,10 +63,22 @@ pub(super) struct Head {
 pub(super) struct Entry<'a> {
     pub(super) head: Head,
     picks: &'a [u8],
+    /// The subject to route by; empty if it is the message's.
+    pub(super) to: &'a [u8],
     pub(super) message: Publish<'a>,
 }
 
-impl Entry<'_> {
+impl<'a> Entry<'a> {
+    /// The subject that subscribers are looked up by.
+    #[inline]
+    pub(super) fn route(&self) -> &'a [u8] {
+        if self.to.is_empty() {
+            self.message.subject
+        } else {
+            self.to
+        }
+    }
+
     /// The queues picked on the receiver.
     pub(super) fn picks(&self) -> impl Iterator<Item = QueuePick> + '_ {
         self.picks.chunks_exact(PICK_BYTES).map(read_u64)
@@ -77,9 +90,10 @@ const PICK_BYTES: usize = 8;
 const NO_HEADER: u32 = u32::MAX;
 
 /// Bytes that [`encode`] will append at most.
-pub(super) fn encoded_bytes_max(message: &Publish<'_>, picks: usize) -> usize {
+pub(super) fn encoded_bytes_max(to: &[u8], message: &Publish<'_>, picks: usize) -> usize {
     HEAD_BYTES
         + picks * PICK_BYTES
+        + to.len()
         + message.subject.len()
         + message.reply.len()
         + message.header_size_text.len()
@@ -88,8 +102,15 @@ pub(super) fn encoded_bytes_max(message: &Publish<'_>, picks: usize) -> usize {
         + 8
 }
 
-/// Appends an entry to `out`.
-pub(super) fn encode(out: &mut Vec<u8>, head: &Head, picks: &[QueuePick], message: &Publish<'_>) {
+/// Appends an entry to `out`. `to` is the subject to route by, empty if it is
+/// the message's.
+pub(super) fn encode(
+    out: &mut Vec<u8>,
+    head: &Head,
+    picks: &[QueuePick],
+    to: &[u8],
+    message: &Publish<'_>,
+) {
     let mut bytes = [0_u8; HEAD_BYTES];
     bytes[0] = match head.kind {
         Kind::Message => 0,
@@ -105,6 +126,7 @@ pub(super) fn encode(out: &mut Vec<u8>, head: &Head, picks: &[QueuePick], messag
     put_u32(&mut bytes, 16, message.header_len.unwrap_or(NO_HEADER));
     put_u32(&mut bytes, 20, length(message.payload.len()));
     put_u32(&mut bytes, 24, head.account.0);
+    put_u32(&mut bytes, 28, length(to.len()));
     put_u64(&mut bytes, 32, head.origin.to_u64());
     put_u64(&mut bytes, 40, head.request);
     put_u64(&mut bytes, 48, head.tried.0);
@@ -112,6 +134,7 @@ pub(super) fn encode(out: &mut Vec<u8>, head: &Head, picks: &[QueuePick], messag
     for pick in picks {
         out.extend_from_slice(&pick.to_ne_bytes());
     }
+    out.extend_from_slice(to);
     out.extend_from_slice(message.subject);
     match message.tail {
         Some(tail) => out.extend_from_slice(tail),
@@ -146,6 +169,7 @@ pub(super) fn decode(bytes: &[u8]) -> (Entry<'_>, usize) {
     let header_text = usize::from(head[2]);
     let size_text = usize::from(head[3]);
     let (picks, rest) = rest.split_at(read_u32(head, 4) as usize * PICK_BYTES);
+    let (to, rest) = rest.split_at(read_u32(head, 28) as usize);
     let (subject, rest) = rest.split_at(read_u32(head, 8) as usize);
     let reply = read_u32(head, 12) as usize;
     let header_len = Some(read_u32(head, 16)).filter(|&length| length != NO_HEADER);
@@ -173,8 +197,8 @@ pub(super) fn decode(bytes: &[u8]) -> (Entry<'_>, usize) {
         request: read_u64(&head[40..48]),
         tried: ShardSet(read_u64(&head[48..56])),
     };
-    let consumed = HEAD_BYTES + picks.len() + subject.len() + tail.len();
-    (Entry { head, picks, message }, consumed)
+    let consumed = HEAD_BYTES + picks.len() + to.len() + subject.len() + tail.len();
+    (Entry { head, picks, to, message }, consumed)
 }
 
 /// Lengths in an entry are below 4 GiB: payloads have at most nine digits.
@@ -230,11 +254,11 @@ mod tests {
 
     #[test]
     fn what_is_encoded_is_decoded() {
-        for (reply, header, size, payload) in [
-            (&b""[..], None, &b"5"[..], &b"hello"[..]),
-            (b"in.box", None, b"005", b"hello"),
-            (b"in.box", Some((12, &b"12"[..])), b"14", b"NATS/1.0\r\n\r\nhi"),
-            (b"", Some((0, b"0")), b"0", b""),
+        for (to, reply, header, size, payload) in [
+            (&b""[..], &b""[..], None, &b"5"[..], &b"hello"[..]),
+            (b"", b"in.box", None, b"005", b"hello"),
+            (b"box", b"in.box", Some((12, &b"12"[..])), b"14", b"NATS/1.0\r\n\r\nhi"),
+            (b"box", b"", Some((0, b"0")), b"0", b""),
         ] {
             let message = Publish {
                 subject: b"a.b",
@@ -248,14 +272,15 @@ mod tests {
             let picks = [5, 6 << 32];
             for kind in [Kind::Message, Kind::ReturnedPick, Kind::ReturnedBranch] {
                 let mut bytes = Vec::new();
-                encode(&mut bytes, &head(kind), &picks, &message);
-                assert!(bytes.len() <= encoded_bytes_max(&message, 2));
+                encode(&mut bytes, &head(kind), &picks, to, &message);
+                assert!(bytes.len() <= encoded_bytes_max(to, &message, 2));
                 let total = bytes.len();
                 bytes.extend_from_slice(b"next");
                 let (entry, consumed) = decode(&bytes);
                 assert_eq!(consumed, total);
                 assert_eq!(entry.head, head(kind));
                 assert_eq!(entry.picks().collect::<Vec<_>>(), picks);
+                assert_eq!(entry.to, to);
                 assert_eq!(entry.message.subject, b"a.b");
                 assert_eq!(entry.message.reply, reply);
                 assert_eq!(entry.message.header_len, message.header_len);

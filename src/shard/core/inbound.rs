@@ -19,6 +19,11 @@ impl Core {
         match item {
             Control::Interest { seq, change } => {
                 self.router.apply_remote(from, &change);
+                if self.internal.watches {
+                    if let Some((account, pattern)) = change.appeared() {
+                        self.internal.note_interest(account, pattern);
+                    }
+                }
                 self.barrier.applied(from, seq);
             }
             Control::Fence { seq } => self.barrier.applied(from, seq),
@@ -76,7 +81,7 @@ impl Core {
                 Kind::Message => self.route_entry(from, &entry),
                 Kind::ReturnedPick => {
                     for pick in entry.picks() {
-                        self.pick_again(&entry.head, pick, &entry.message);
+                        self.pick_again(&entry.head, pick, entry.to, &entry.message);
                     }
                 }
                 Kind::ReturnedBranch => self.lose_branch(&entry.head, &entry.message),
@@ -92,13 +97,17 @@ impl Core {
         self.counters.lane_messages += 1;
         self.deliverer.pressure = Pressure::Low;
         let Matched { plan, subscriptions, groups } =
-            self.router.matched(head.account, message.subject);
+            self.router.matched(head.account, entry.route());
         let mut taken = false;
         if head.plain {
             for delivery in plan.deliveries() {
                 let subscription = &mut subscriptions[delivery.sub];
-                let prefix = plan.prefix(delivery);
-                taken |= self.deliverer.deliver(delivery.sub, subscription, prefix, message);
+                taken |= if entry.to.is_empty() {
+                    let prefix = plan.prefix(delivery);
+                    self.deliverer.deliver(delivery.sub, subscription, prefix, message)
+                } else {
+                    self.deliverer.deliver_to_member(delivery.sub, subscription, message)
+                };
             }
         }
         let lane = &mut self.lanes[usize::from(from.0)];
@@ -121,7 +130,7 @@ impl Core {
                 let mut tried = head.tried;
                 tried.insert(self.config.own);
                 let back = Head { kind: Kind::ReturnedPick, plain: false, tried, ..*head };
-                lane.append(&back, &[pick], message);
+                lane.append(&back, &[pick], entry.to, message);
                 self.counters.returned += 1;
             }
         }
@@ -141,7 +150,7 @@ impl Core {
                 tail: None,
                 ..*message
             };
-            lane.append(&back, &[], &empty);
+            lane.append(&back, &[], entry.to, &empty);
         }
         if self.deliverer.pressure != Pressure::Low {
             let full = self.deliverer.pressure == Pressure::Over;

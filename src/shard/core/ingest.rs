@@ -23,6 +23,22 @@ pub(super) struct Publisher {
     authenticated: bool,
 }
 
+impl Publisher {
+    /// The engine, for an account.
+    pub(super) fn internal(key: ConnKey, account: AccountId) -> Self {
+        Self {
+            key,
+            slot: key.slot(),
+            account,
+            echo: true,
+            no_responders: false,
+            verbose: false,
+            pedantic: false,
+            authenticated: true,
+        }
+    }
+}
+
 /// An operation whose line is ignored to its end, however long it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Skipped {
@@ -457,6 +473,9 @@ impl Core {
             );
             let Some(connection) = self.deliverer.connections.get(key) else { return };
             connection.client.sids.insert(sid, sub, |sub| self.router.subscriptions()[sub].sid());
+            if self.internal.watches {
+                self.internal.note_interest(publisher.account, pattern);
+            }
             if let Some(seq) = self.announce(&mut changes) {
                 if let Some(connection) = self.deliverer.connections.get(key) {
                     connection.announced = seq;

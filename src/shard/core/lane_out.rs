@@ -34,9 +34,15 @@ pub(super) struct LaneOut {
 }
 
 impl LaneOut {
-    /// Appends an entry and returns its position: entries up to and with it.
-    pub(super) fn append(&mut self, head: &Head, picks: &[QueuePick], message: &Publish<'_>) {
-        let bytes = entry::encoded_bytes_max(message, picks.len());
+    /// Appends an entry, routed by `to` or, if that is empty, by its subject.
+    pub(super) fn append(
+        &mut self,
+        head: &Head,
+        picks: &[QueuePick],
+        to: &[u8],
+        message: &Publish<'_>,
+    ) {
+        let bytes = entry::encoded_bytes_max(to, message, picks.len());
         if self.current.bytes.len() + bytes > BATCH_BYTES {
             self.seal();
         }
@@ -44,7 +50,7 @@ impl LaneOut {
             self.current.bytes =
                 self.spare.pop().unwrap_or_else(|| Vec::with_capacity(BATCH_BYTES));
         }
-        entry::encode(&mut self.current.bytes, head, picks, message);
+        entry::encode(&mut self.current.bytes, head, picks, to, message);
         self.current.entries += 1;
         self.appended += 1;
         if head.kind != entry::Kind::Message {

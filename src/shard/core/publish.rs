@@ -53,8 +53,19 @@ impl Core {
     /// Routes a message of a local client.
     #[inline]
     pub(super) fn publish(&mut self, publisher: &Publisher, message: &Publish<'_>) {
-        let Matched { plan, subscriptions, groups } =
-            self.router.matched(publisher.account, message.subject);
+        self.publish_to::<false>(publisher, b"", message);
+    }
+
+    /// Routes a message by its subject or, with `ELSEWHERE`, by `to`.
+    #[inline]
+    pub(super) fn publish_to<const ELSEWHERE: bool>(
+        &mut self,
+        publisher: &Publisher,
+        to: &[u8],
+        message: &Publish<'_>,
+    ) {
+        let route = if ELSEWHERE { to } else { message.subject };
+        let Matched { plan, subscriptions, groups } = self.router.matched(publisher.account, route);
         let mut delivered = 0_u32;
         self.deliverer.pressure = Pressure::Low;
         let skipped = if publisher.echo { ConnId(u32::MAX) } else { publisher.slot };
@@ -63,8 +74,12 @@ impl Core {
             if subscription.draining || delivery.conn == skipped {
                 continue;
             }
-            let prefix = plan.prefix(delivery);
-            let taken = self.deliverer.deliver(delivery.sub, subscription, prefix, message);
+            let taken = if ELSEWHERE {
+                self.deliverer.deliver_to_member(delivery.sub, subscription, message)
+            } else {
+                let prefix = plan.prefix(delivery);
+                self.deliverer.deliver(delivery.sub, subscription, prefix, message)
+            };
             delivered += u32::from(taken);
         }
         let mut branches = 0;
@@ -92,7 +107,7 @@ impl Core {
             let remote = plan.remote();
             if !remote.is_empty() || branches > 0 {
                 branches += remote.len();
-                self.send_to_shards(publisher, message, remote, branches, delivered);
+                self.send_to_shards(publisher, to, message, remote, branches, delivered);
             }
         }
         if self.deliverer.pressure != Pressure::Low {
@@ -109,6 +124,7 @@ impl Core {
     fn send_to_shards(
         &mut self,
         publisher: &Publisher,
+        to: &[u8],
         message: &Publish<'_>,
         plain: ShardSet,
         branches: u32,
@@ -128,7 +144,7 @@ impl Core {
                 tried: ShardSet::default(),
             };
             let lane = &mut self.lanes[usize::from(shard.0)];
-            lane.append(&head, &self.picks.by_shard[usize::from(shard.0)], message);
+            lane.append(&head, &self.picks.by_shard[usize::from(shard.0)], to, message);
             if lane.is_full() {
                 self.pause_for_lane(publisher.key, shard);
             }
@@ -151,12 +167,18 @@ impl Core {
     }
 
     /// A pick came back: its queue has no member left on the shards tried.
-    pub(super) fn pick_again(&mut self, head: &Head, pick: QueuePick, message: &Publish<'_>) {
+    pub(super) fn pick_again(
+        &mut self,
+        head: &Head,
+        pick: QueuePick,
+        to: &[u8],
+        message: &Publish<'_>,
+    ) {
         let slot = head.origin.slot();
         let lives = self.deliverer.connections.get(head.origin).is_some();
         let skipped = if head.no_echo && lives { slot } else { ConnId(u32::MAX) };
         let Matched { plan, subscriptions, groups } =
-            self.router.matched(head.account, message.subject);
+            self.router.matched(head.account, if to.is_empty() { message.subject } else { to });
         let queue = plan.queues().find(|queue| queue_hash(groups, queue, self.config.seed) == pick);
         let picked = match queue {
             None => Picked::Nobody,
@@ -177,7 +199,7 @@ impl Core {
                 let request = if head.request == 0 { 0 } else { self.requests.moved(head.request) };
                 let head = Head { kind: Kind::Message, plain: false, request, ..*head };
                 let lane = &mut self.lanes[usize::from(shard.0)];
-                lane.append(&head, &[pick], message);
+                lane.append(&head, &[pick], to, message);
                 let position = lane.appended();
                 self.barrier.extend(head.origin, shard, position);
                 if let Some(connection) = self.deliverer.connections.get(head.origin) {

@@ -8,6 +8,7 @@ use super::connection::Phase;
 use super::control::Control;
 use super::deliver::Deliverer;
 use super::entry::Batch;
+use super::internal::Internal;
 use super::lane_out::LaneOut;
 use super::no_responders::OpenRequests;
 use super::publish::Picks;
@@ -136,6 +137,7 @@ pub struct Core {
     pub(super) pressed: Vec<ConnKey>,
     pub(super) ready: Vec<ConnKey>,
     pub(super) events: Vec<Event>,
+    pub(super) internal: Internal,
     pub(super) lame_duck: bool,
     /// Nanoseconds between two closed connections in lame duck mode.
     pub(super) lame_duck_gap: u64,
@@ -214,6 +216,7 @@ impl Core {
             pressed: Vec::new(),
             ready: Vec::new(),
             events: Vec::new(),
+            internal: Internal::default(),
             lame_duck: false,
             lame_duck_gap: 0,
             lame_duck_cursor: ConnId(0),

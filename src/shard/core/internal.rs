@@ -1,0 +1,311 @@
+//! The engine's side of a core: subscriptions without a connection, what they
+//! got, and what the engine publishes.
+//!
+//! A message costs one copy into [`Captured`] on its way in, and one into a
+//! frame on its way out.
+
+use std::hash::BuildHasher;
+
+use foldhash::fast::FixedState;
+use hashbrown::HashTable;
+
+use super::connection::ConnKey;
+use super::ingest::Publisher;
+use super::Core;
+use crate::proto::Publish;
+use crate::router::{ConnId, Matched, SubId};
+use crate::stream::{Incoming, Interest, Outgoing, Token};
+use crate::subject::AccountId;
+
+/// The slot that subscriptions of the engine name; no connection has it.
+pub(super) const INTERNAL: ConnId = ConnId(u32::MAX - 1);
+
+/// Interest that may be kept for the engine; more of it becomes one event for
+/// every subject.
+const INTEREST_MAX: usize = 4096;
+
+/// Messages for the engine, back to back.
+#[derive(Debug, Default)]
+pub struct Captured {
+    heads: Vec<Head>,
+    bytes: Vec<u8>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Head {
+    token: Token,
+    account: AccountId,
+    subject: u32,
+    reply: u32,
+    headers: u32,
+    payload: u32,
+}
+
+impl Captured {
+    pub(super) fn push(&mut self, sid: &[u8], account: AccountId, message: &Publish<'_>) {
+        let mut token = [0; 8];
+        let length = sid.len().min(8);
+        token[..length].copy_from_slice(&sid[..length]);
+        let headers = message.header_len.unwrap_or_default();
+        self.heads.push(Head {
+            token: Token(u64::from_le_bytes(token)),
+            account,
+            subject: length_of(message.subject),
+            reply: length_of(message.reply),
+            headers,
+            payload: length_of(message.payload) - headers,
+        });
+        self.bytes.extend_from_slice(message.subject);
+        self.bytes.extend_from_slice(message.reply);
+        self.bytes.extend_from_slice(message.payload);
+    }
+
+    /// Whether nothing was captured.
+    pub fn is_empty(&self) -> bool {
+        self.heads.is_empty()
+    }
+
+    /// Calls `handle` with each message, in order, and forgets them.
+    pub fn drain(&mut self, mut handle: impl FnMut(&Incoming<'_>)) {
+        let mut rest = &self.bytes[..];
+        let mut part = |length: u32| {
+            let (part, after) = rest.split_at(length as usize);
+            rest = after;
+            part
+        };
+        for head in self.heads.drain(..) {
+            handle(&Incoming {
+                token: head.token,
+                account: head.account,
+                subject: part(head.subject),
+                reply: part(head.reply),
+                headers: part(head.headers),
+                payload: part(head.payload),
+            });
+        }
+        self.bytes.clear();
+        self.bytes.shrink_to(BYTES_KEPT);
+    }
+}
+
+/// Bytes of the buffer that are kept between turns.
+const BYTES_KEPT: usize = 4 << 20;
+
+/// Lengths are below 4 GiB: payloads have at most nine digits.
+#[expect(clippy::cast_possible_truncation, reason = "checked by the assertion")]
+fn length_of(bytes: &[u8]) -> u32 {
+    assert!(bytes.len() < u32::MAX as usize);
+    bytes.len() as u32
+}
+
+/// What the core keeps for the engine.
+#[derive(Debug, Default)]
+pub(super) struct Internal {
+    subscriptions: HashTable<(Token, AccountId, Box<[u8]>, SubId)>,
+    /// The frame's tail being written.
+    tail: Vec<u8>,
+    /// Whether the engine wants to hear of new interest.
+    pub(super) watches: bool,
+    interest: Vec<(AccountId, Box<[u8]>)>,
+}
+
+impl Internal {
+    /// Somebody has subscribed to `pattern`.
+    #[cold]
+    pub(super) fn note_interest(&mut self, account: AccountId, pattern: &[u8]) {
+        if self.interest.len() < INTEREST_MAX {
+            self.interest.push((account, pattern.into()));
+        } else if self.interest.len() == INTEREST_MAX {
+            self.interest.push((account, b">".as_slice().into()));
+        }
+    }
+}
+
+impl Core {
+    /// Swaps what the engine's subscriptions got into `captured`, which is empty.
+    pub fn take_captured(&mut self, captured: &mut Captured) {
+        std::mem::swap(captured, &mut self.deliverer.captured);
+    }
+
+    /// Whether the engine's subscriptions got anything.
+    pub fn has_captured(&self) -> bool {
+        !self.deliverer.captured.is_empty()
+    }
+
+    /// From now on new interest is kept for [`Self::take_interest`], or not.
+    pub fn watch_interest(&mut self, watches: bool) {
+        self.internal.watches = watches;
+    }
+
+    /// Patterns that somebody has subscribed to.
+    pub fn take_interest(&mut self) -> Vec<(AccountId, Box<[u8]>)> {
+        std::mem::take(&mut self.internal.interest)
+    }
+
+    /// Whether interest is kept for [`Self::take_interest`].
+    pub fn has_new_interest(&self) -> bool {
+        !self.internal.interest.is_empty()
+    }
+
+    /// Subscribes for the engine.
+    pub fn subscribe_internal(
+        &mut self,
+        token: Token,
+        account: AccountId,
+        pattern: &[u8],
+        queue: Option<&[u8]>,
+    ) {
+        let mut changes = std::mem::take(&mut self.changes);
+        let sid = token.0.to_le_bytes();
+        let sub = self.router.subscribe(INTERNAL, account, pattern, queue, &sid, &mut changes);
+        self.announce(&mut changes);
+        self.changes = changes;
+        let hash = hash_of(token, pattern);
+        self.internal.subscriptions.insert_unique(
+            hash,
+            (token, account, pattern.into(), sub),
+            |entry| hash_of(entry.0, &entry.2),
+        );
+    }
+
+    /// Ends a subscription of the engine; nothing if there is none.
+    pub fn unsubscribe_internal(&mut self, token: Token, account: AccountId, pattern: &[u8]) {
+        let found = self.internal.subscriptions.find_entry(hash_of(token, pattern), |entry| {
+            entry.0 == token && entry.1 == account && *entry.2 == *pattern
+        });
+        let Ok(found) = found else { return };
+        let ((.., sub), _) = found.remove();
+        let mut changes = std::mem::take(&mut self.changes);
+        self.router.remove(sub, &mut changes);
+        self.announce(&mut changes);
+        self.changes = changes;
+    }
+
+    /// Publishes a message of the engine.
+    pub fn publish_internal(&mut self, outgoing: &Outgoing<'_>) {
+        let mut tail = std::mem::take(&mut self.internal.tail);
+        tail.clear();
+        if !outgoing.reply.is_empty() {
+            tail.extend_from_slice(outgoing.reply);
+            tail.push(b' ');
+        }
+        let (headers, total) = (outgoing.headers.len(), outgoing.payload.len());
+        let mut digits = itoa::Buffer::new();
+        let header_at = tail.len();
+        if headers > 0 {
+            tail.extend_from_slice(digits.format(headers).as_bytes());
+            tail.push(b' ');
+        }
+        let size_at = tail.len();
+        tail.extend_from_slice(digits.format(headers + total).as_bytes());
+        tail.extend_from_slice(b"\r\n");
+        let payload_at = tail.len();
+        tail.extend_from_slice(outgoing.headers);
+        tail.extend_from_slice(outgoing.payload);
+        tail.extend_from_slice(b"\r\n");
+        let shown = if outgoing.subject.is_empty() { outgoing.to } else { outgoing.subject };
+        let message = Publish {
+            subject: shown,
+            reply: outgoing.reply,
+            header_len: (headers > 0).then(|| length_of(outgoing.headers)),
+            header_size_text: if headers > 0 { &tail[header_at..size_at - 1] } else { b"" },
+            size_text: &tail[size_at..payload_at - 2],
+            payload: &tail[payload_at..tail.len() - 2],
+            tail: Some(&tail),
+        };
+        let publisher = Publisher::internal(ConnKey::new(INTERNAL, 0), outgoing.account);
+        if shown == outgoing.to {
+            self.publish(&publisher, &message);
+        } else {
+            self.publish_to::<true>(&publisher, outgoing.to, &message);
+        }
+        self.internal.tail = tail;
+    }
+}
+
+impl Interest for Core {
+    fn has_interest(&mut self, account: AccountId, subject: &[u8]) -> bool {
+        let Matched { plan, subscriptions, .. } = self.router.matched(account, subject);
+        !plan.groups().is_empty()
+            || !plan.remote().is_empty()
+            || plan.deliveries().iter().any(|delivery| !subscriptions[delivery.sub].draining)
+    }
+}
+
+fn hash_of(token: Token, pattern: &[u8]) -> u64 {
+    FixedState::default().hash_one((token, pattern))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client::{Authorization, KeepaliveLimits, Limits};
+    use crate::proto::{InfoTemplate, ParserLimits, ServerInfo};
+    use crate::router::ShardId;
+    use crate::shard::core::CoreConfig;
+    use std::sync::Arc;
+
+    fn single_core() -> Core {
+        Core::new(CoreConfig {
+            own: ShardId(0),
+            shards: 1,
+            seed: 7,
+            max_pending: 1 << 20,
+            drop_when_high: false,
+            write_deadline: u64::MAX / 4,
+            auth_timeout: u64::MAX / 4,
+            parser: ParserLimits::default(),
+            headers: true,
+            limits: Limits { subscriptions_max: 0, sub_tokens_max: 0 },
+            keepalive: KeepaliveLimits { interval: u64::MAX / 4, outstanding_max: 2 },
+            authorization: Arc::new(Authorization::Open),
+            debug: false,
+            trace: None,
+            plan_cache: true,
+            info: Arc::new(InfoTemplate::new(&ServerInfo::default())),
+            unacknowledged_max: 1 << 16,
+        })
+    }
+
+    #[test]
+    fn the_engine_gets_what_it_subscribed_to_and_answers_under_another_subject() {
+        let mut core = single_core();
+        core.subscribe_internal(Token(7), AccountId(0), b"orders.*", None);
+        let key = core.open(1, "127.0.0.1\x004000".into());
+        core.handle_received(
+            key,
+            b"CONNECT {\"verbose\":false,\"headers\":true}\r\nSUB inbox 5\r\nHPUB orders.new inbox 12 14\r\nNATS/1.0\r\n\r\nhi\r\n",
+        );
+        assert!(core.has_captured());
+        let mut captured = Captured::default();
+        core.take_captured(&mut captured);
+        let mut count = 0;
+        captured.drain(|incoming| {
+            count += 1;
+            assert_eq!(incoming.token, Token(7));
+            assert_eq!(incoming.subject, b"orders.new");
+            assert_eq!(incoming.reply, b"inbox");
+            assert_eq!(incoming.headers, b"NATS/1.0\r\n\r\n");
+            assert_eq!(incoming.payload, b"hi");
+        });
+        assert_eq!(count, 1);
+        assert!(core.has_interest(AccountId(0), b"inbox"));
+        assert!(!core.has_interest(AccountId(0), b"outbox"));
+        core.publish_internal(&Outgoing {
+            account: AccountId(0),
+            to: b"inbox",
+            subject: b"orders.new",
+            reply: b"$JS.ACK",
+            headers: b"",
+            payload: b"stored",
+            failure: None,
+        });
+        let mut sent = Vec::new();
+        core.take_flight(key.slot(), |segment| sent.extend_from_slice(segment.as_slice()));
+        let sent = String::from_utf8(sent).unwrap();
+        assert!(sent.ends_with("MSG orders.new 5 $JS.ACK 6\r\nstored\r\n"), "{sent}");
+        core.unsubscribe_internal(Token(7), AccountId(0), b"orders.*");
+        core.handle_received(key, b"PUB orders.new 0\r\n\r\n");
+        assert!(!core.has_captured());
+    }
+}
