@@ -54,6 +54,15 @@ pub enum Completion {
         /// What was read, empty at the end of the file, or an errno.
         result: Result<Vec<u8>, i32>,
     },
+    /// A write to a file completed.
+    Written {
+        /// The write's.
+        token: u64,
+        /// As it was handed over.
+        buffer: Vec<u8>,
+        /// Bytes written, or an errno.
+        result: Result<usize, i32>,
+    },
     /// A cancellation was carried out; its operation's own last completion may come before or
     /// after.
     Cancelled {

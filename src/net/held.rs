@@ -1,4 +1,4 @@
-//! What the kernel may still read or write: flights and read buffers, until they complete.
+//! What the kernel may still read or write: flights and buffers, until they complete.
 
 use super::flight::Flight;
 
@@ -6,6 +6,7 @@ use super::flight::Flight;
 pub(super) enum Held {
     Send { token: u64, flight: Box<Flight> },
     Read { token: u64, buffer: Box<[u8]> },
+    Write { token: u64, buffer: Vec<u8> },
 }
 
 /// Slots that are reused, the last freed first.

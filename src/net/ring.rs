@@ -124,6 +124,29 @@ impl Ring {
         }
     }
 
+    /// Writes `buffer[range]` to a file at `offset`. For a file opened with `O_DIRECT` the caller
+    /// has the range start at an aligned address. The buffer comes back with the completion.
+    pub fn write(
+        &mut self,
+        fd: RawFd,
+        token: u64,
+        offset: u64,
+        buffer: Vec<u8>,
+        range: std::ops::Range<usize>,
+    ) {
+        // A slice, so that the range is checked before the kernel gets it.
+        let bytes = &buffer[range];
+        let (address, length) = (bytes.as_ptr(), bytes.len());
+        let length = u32::try_from(length).unwrap_or(u32::MAX);
+        // Moving the vector leaves its memory where it is.
+        let slot = self.held.insert(Held::Write { token, buffer });
+        let entry = opcode::Write::new(types::Fd(fd), address, length)
+            .offset(offset)
+            .build()
+            .user_data(pack(Kind::Write, slot as u64));
+        self.push(entry);
+    }
+
     /// Sets the one deadline, in nanoseconds of CLOCK_MONOTONIC, replacing the last; `None`
     /// withdraws it. Queues an operation, at the next `enter`, only if the deadline is earlier
     /// than the kernel's timer.
@@ -308,7 +331,7 @@ impl Ring {
     #[inline]
     fn try_submit(&mut self, entry: &squeue::Entry) -> bool {
         let mut submission = self.uring.submission();
-        // SAFETY: what entries point to is held until they complete: flights and read buffers in
+        // SAFETY: what entries point to is held until they complete: flights and buffers in
         // `held`, the timer's time in `timer`; receives point to nothing.
         let submitted = unsafe { submission.push(entry) }.is_ok();
         self.queued = submission.len();
@@ -381,7 +404,13 @@ impl Ring {
                 Held::Send { token, flight } => {
                     Some(Completion::Sent { token, flight, result: outcome })
                 }
-                Held::Read { .. } => None,
+                Held::Read { .. } | Held::Write { .. } => None,
+            },
+            Kind::Write => match self.held.remove(slot(token))? {
+                Held::Write { token, buffer } => {
+                    Some(Completion::Written { token, buffer, result: outcome })
+                }
+                Held::Read { .. } | Held::Send { .. } => None,
             },
             Kind::Read => match self.held.remove(slot(token))? {
                 Held::Read { token, buffer } => {
@@ -392,7 +421,7 @@ impl Ring {
                     });
                     Some(Completion::Read { token, result })
                 }
-                Held::Send { .. } => None,
+                Held::Send { .. } | Held::Write { .. } => None,
             },
             Kind::Timeout => self.timer.fired().then_some(Completion::Timeout),
             Kind::TimeoutUpdate => None,

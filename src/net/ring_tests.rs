@@ -579,6 +579,22 @@ fn read_brings_what_a_pipe_holds() {
     assert_eq!(bytes, b"signal");
 }
 
+// Goal: a write lands at its offset, and its buffer comes back.
+#[test]
+fn write_lands_at_its_offset() {
+    let mut server = Server::with_buffers(4, 1024);
+    let file = tempfile::tempfile().unwrap();
+    server.ring.write(file.as_raw_fd(), TOKEN, 3, b"no-yes-no".to_vec(), 3..6);
+    let events = server.turn();
+    let [Completion::Written { token: TOKEN, buffer, result: Ok(3) }] = &events[..] else {
+        panic!("{events:?}");
+    };
+    assert_eq!(buffer, b"no-yes-no");
+    let mut bytes = [0; 6];
+    std::os::unix::fs::FileExt::read_exact_at(&file, &mut bytes, 0).unwrap();
+    assert_eq!(&bytes, b"\0\0\0yes");
+}
+
 // Goal: sizes the kernel would refuse are refused with the rule.
 #[test]
 fn configuration_out_of_range_is_refused_with_the_rule() {

@@ -22,6 +22,8 @@ pub(super) enum Kind {
     Cancel = 7,
     /// The eventfd was written. Never reported.
     Wake = 8,
+    /// Below: the slot of a held buffer that is being written.
+    Write = 9,
 }
 
 /// Packs kind and token. The token is at most [`TOKEN_MAX`].
@@ -43,6 +45,7 @@ pub(super) fn unpack(user_data: u64) -> Option<(Kind, u64)> {
         6 => Kind::TimeoutUpdate,
         7 => Kind::Cancel,
         8 => Kind::Wake,
+        9 => Kind::Write,
         _ => return None,
     };
     Some((kind, user_data & TOKEN_MAX))
@@ -54,8 +57,8 @@ mod tests {
 
     #[test]
     fn every_kind_comes_back_with_its_token() {
-        use Kind::{Accept, Cancel, Read, Receive, Send, Timeout, TimeoutUpdate};
-        for kind in [Accept, Receive, Send, Read, Timeout, TimeoutUpdate, Cancel] {
+        use Kind::{Accept, Cancel, Read, Receive, Send, Timeout, TimeoutUpdate, Write};
+        for kind in [Accept, Receive, Send, Read, Timeout, TimeoutUpdate, Cancel, Write] {
             for token in [0, 1, TOKEN_MAX] {
                 assert_eq!(unpack(pack(kind, token)), Some((kind, token)));
             }

@@ -358,7 +358,10 @@ impl ShardTask {
                 self.receive_ended(key);
             }
             Completion::Accepted { result, more, .. } => self.handle_accepted(result, more),
-            Completion::Cancelled { .. } | Completion::Read { .. } | Completion::Timeout => {}
+            Completion::Cancelled { .. }
+            | Completion::Read { .. }
+            | Completion::Written { .. }
+            | Completion::Timeout => {}
         }
     }
 
