@@ -225,6 +225,7 @@ fn apply_switch(setting: Setting, on: bool, options: &mut Options) {
         Setting::LogTime => options.log_time = on,
         Setting::LogTimeUtc => options.log_time_utc = on,
         Setting::Debug => options.debug = on,
+        Setting::JetStream => options.jetstream.enabled = on,
         Setting::Trace => options.trace = on,
         Setting::TraceVerbose => {
             options.trace_verbose = on;
@@ -380,8 +381,7 @@ mod tests {
     #[test]
     fn a_flag_of_an_unbuilt_feature_stops_the_start() {
         for words in [
-            &["-js"][..],
-            &["-m", "8222"],
+            &["-m", "8222"][..],
             &["--tls"],
             &["--tlscert", "x"],
             &["--cluster=nats://x:1"],

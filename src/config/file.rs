@@ -10,6 +10,7 @@ use std::time::Duration;
 use super::grammar::{
     self, parse_duration, parse_file, DurationError, GrammarError, Node, Source, Value,
 };
+use super::jetstream::jetstream;
 use super::keys::{self, Key};
 use super::options::PORT_DEFAULT;
 use super::validate::go_duration;
@@ -41,7 +42,7 @@ impl Findings {
         self.errors.is_empty() && self.warnings.is_empty()
     }
 
-    fn error(&mut self, node: &Node, problem: Problem) {
+    pub(super) fn error(&mut self, node: &Node, problem: Problem) {
         self.errors.push(Finding { place: node.place.to_string(), problem });
     }
 
@@ -62,7 +63,7 @@ impl std::fmt::Display for Findings {
 
 /// What may be wrong with an entry; nats-server's texts, but for what is not built.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
-enum Problem {
+pub(super) enum Problem {
     #[error("config has no values or is empty")]
     Empty,
     #[error("unknown field {0:?}")]
@@ -103,6 +104,22 @@ enum Problem {
     TimeoutHigh { written: String, seconds: f64 },
     #[error("Cannot have a user/pass and token")]
     UserAndToken,
+    #[error("Expected map, bool or string to define JetStream, got {0}")]
+    JetStreamType(&'static str),
+    #[error("Expected 'enabled' or 'disabled' for string value, got '{0}'")]
+    JetStreamWord(String),
+    #[error("Expected 'true' or 'false' for bool value, got '{0}'")]
+    JetStreamBool(String),
+    #[error("Expected a map to define JetStreamLimits, got {0}")]
+    JetStreamLimits(&'static str),
+    #[error("Duplicate 'store_dir' configuration")]
+    DuplicateStoreDir,
+    #[error("Unknown cipher type: {0:?}")]
+    Cipher(String),
+    #[error("{0} sizes defined as strings must end in K, M, G, T")]
+    SizeSuffix(String),
+    #[error("Expected a parseable size for {name:?}, got {text}")]
+    Size { name: String, text: String },
 }
 
 /// Reads `path` and what it includes into `options`.
@@ -148,6 +165,7 @@ fn apply(name: &str, node: &Node, options: &mut Options, findings: &mut Findings
         Some(Key::NotBuilt(_)) if is_off(&node.value) => return,
         Some(Key::NotBuilt(feature)) => Problem::NotBuilt { name: name.to_owned(), feature },
         Some(Key::Authorization) => return authorization(node, options, findings),
+        Some(Key::JetStream) => return jetstream(node, options, findings),
         Some(key) => match set(key, Entry { name, node }, options, findings) {
             Ok(()) => return,
             Err(problem) => problem,
@@ -220,7 +238,7 @@ fn set(
         Key::StoreDir => options.store_dir = entry.text()?.map(PathBuf::from),
         Key::TraceVerbose | Key::TraceHeaders => implied_trace(key, entry.switch()?, options),
         // The caller has handled these; what is left are plain switches.
-        Key::Authorization | Key::NotBuilt(_) => {}
+        Key::Authorization | Key::JetStream | Key::NotBuilt(_) => {}
         _ => *switch(key, options) = entry.switch()?,
     }
     Ok(())
@@ -374,7 +392,7 @@ fn credential(
     Ok(())
 }
 
-fn not_built(entry: Entry<'_>, feature: &'static str) -> Result<(), Problem> {
+pub(super) fn not_built(entry: Entry<'_>, feature: &'static str) -> Result<(), Problem> {
     if is_off(&entry.node.value) {
         return Ok(());
     }
@@ -403,9 +421,9 @@ fn seconds_of(seconds: f64) -> Duration {
 
 /// A key and its value, on their way to a type.
 #[derive(Clone, Copy)]
-struct Entry<'a> {
-    name: &'a str,
-    node: &'a Node,
+pub(super) struct Entry<'a> {
+    pub(super) name: &'a str,
+    pub(super) node: &'a Node,
 }
 
 impl Entry<'_> {
@@ -413,14 +431,14 @@ impl Entry<'_> {
         Problem::Type { found: self.node.value.go_type(), wanted }
     }
 
-    fn integer(self) -> Result<i64, Problem> {
+    pub(super) fn integer(self) -> Result<i64, Problem> {
         match self.node.value {
             Value::Integer(number) => Ok(number),
             _ => Err(self.wrong("int64")),
         }
     }
 
-    fn switch(self) -> Result<bool, Problem> {
+    pub(super) fn switch(self) -> Result<bool, Problem> {
         match self.node.value {
             Value::Bool(on) => Ok(on),
             _ => Err(self.wrong("bool")),
@@ -428,7 +446,7 @@ impl Entry<'_> {
     }
 
     /// An empty text says nothing.
-    fn text(self) -> Result<Option<String>, Problem> {
+    pub(super) fn text(self) -> Result<Option<String>, Problem> {
         match &self.node.value {
             Value::String(text) => Ok((!text.is_empty()).then(|| text.clone())),
             _ => Err(self.wrong("string")),
@@ -458,7 +476,11 @@ impl Entry<'_> {
     }
 
     /// A duration, or seconds with a warning, which nats-server took before it knew durations.
-    fn duration(self, findings: &mut Findings, default: Duration) -> Result<Duration, Problem> {
+    pub(super) fn duration(
+        self,
+        findings: &mut Findings,
+        default: Duration,
+    ) -> Result<Duration, Problem> {
         let duration = match self.node.value {
             Value::Integer(seconds) => {
                 findings.warn(self.node, Problem::NotADuration(self.name.to_owned()));
@@ -488,7 +510,7 @@ const AUTH_TIMEOUT_HIGH: Duration = Duration::from_secs(60);
 const GO_MAP: &str = "map[string]interface {}";
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
     struct One(&'static str);
@@ -510,14 +532,14 @@ mod tests {
     }
 
     #[track_caller]
-    fn options(text: &'static str) -> Options {
+    pub(in super::super) fn options(text: &'static str) -> Options {
         let (options, findings) = read(text);
         assert!(findings.is_empty(), "{text:?}: {findings}");
         options
     }
 
     #[track_caller]
-    fn complains(text: &'static str, complaint: &str) {
+    pub(in super::super) fn complains(text: &'static str, complaint: &str) {
         assert_eq!(read(text).1.to_string(), complaint, "{text:?}");
     }
 
@@ -691,14 +713,8 @@ mod tests {
     #[test]
     fn what_is_not_built_stops_the_start_unless_it_is_off() {
         for (text, complaint) in [
-            (
-                "jetstream: true",
-                "f:1:0: option \"jetstream\" is not supported yet: it needs JetStream\n",
-            ),
-            (
-                "jetstream {}",
-                "f:1:0: option \"jetstream\" is not supported yet: it needs JetStream\n",
-            ),
+            ("mqtt: true", "f:1:0: option \"mqtt\" is not supported yet: it needs MQTT\n"),
+            ("mqtt {}", "f:1:0: option \"mqtt\" is not supported yet: it needs MQTT\n"),
             (
                 "http_port: 8222",
                 "f:1:0: option \"http_port\" is not supported yet: it needs monitoring over HTTP\n",

@@ -36,6 +36,7 @@ pub(super) enum Setting {
     DebugAndTrace,
     DebugAndTraceVerbose,
     StoreDir,
+    JetStream,
     User,
     Password,
     Token,
@@ -151,7 +152,7 @@ pub(super) const FLAGS: &[Flag] = &[
     flag(&["log_size_limit"], Kind::Int, "<limit>", Group::Logging, Setting::LogSizeLimit, "Logfile size limit (default: none)"),
     flag(&["max_traced_msg_len"], Kind::Int, "<len>", Group::Logging, Setting::MaxTracedMsgLen, "Maximum printable length for traced messages (default: unlimited)"),
 
-    flag(&["js", "jetstream"], Kind::Bool, "", Group::JetStream, Setting::NotBuilt("JetStream"), "Enable JetStream functionality"),
+    flag(&["js", "jetstream"], Kind::Bool, "", Group::JetStream, Setting::JetStream, "Enable JetStream functionality"),
     flag(&["sd", "store_dir"], Kind::Text, "<dir>", Group::JetStream, Setting::StoreDir, "Set the storage directory"),
 
     flag(&["user"], Kind::Text, "<user>", Group::Authorization, Setting::User, "User required for connections"),

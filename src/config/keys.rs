@@ -37,6 +37,7 @@ pub(super) enum Key {
     LogMaxNum,
     PidFile,
     StoreDir,
+    JetStream,
     /// A key of nats-server for a feature that is not built; the text names the feature.
     NotBuilt(&'static str),
 }
@@ -130,8 +131,8 @@ const KEYS: &[(&[&str], Key)] = &[
     (&["leafnodes", "leaf"], Key::NotBuilt("leaf nodes")),
     (&["connect_error_reports"], Key::NotBuilt("clustering")),
     (&["reconnect_error_reports"], Key::NotBuilt("clustering")),
-    (&["jetstream"], Key::NotBuilt("JetStream")),
-    (&["default_js_domain"], Key::NotBuilt("JetStream")),
+    (&["jetstream"], Key::JetStream),
+    (&["default_js_domain"], Key::NotBuilt("leaf nodes")),
     (&["websocket", "ws"], Key::NotBuilt("WebSocket")),
     (&["mqtt"], Key::NotBuilt("MQTT")),
 ];

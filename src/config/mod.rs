@@ -19,6 +19,7 @@ mod flags;
 mod go_number;
 mod grammar;
 mod invocation;
+mod jetstream;
 mod keys;
 mod options;
 mod signal;
@@ -27,6 +28,7 @@ mod validate;
 
 pub use cli::parse_command_line;
 pub use invocation::{Exit, Invocation};
+pub use jetstream::{BatchLimits, JetStreamOptions, SyncInterval};
 pub use options::{Options, MAX_SUB_TOKENS_CEILING, PORT_ANY, PORT_DEFAULT};
 pub use usage::{help_text, version_text, COMPATIBLE_VERSION, MIDGE_VERSION};
 pub use validate::{go_duration, OptionsError};

@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::jetstream::JetStreamOptions;
+
 /// The client port of nats-server and of Midge.
 pub const PORT_DEFAULT: i32 = 4222;
 
@@ -104,6 +106,9 @@ pub struct Options {
     /// nats-server takes it with JetStream off; nothing is created there.
     pub store_dir: Option<PathBuf>,
 
+    /// JetStream.
+    pub jetstream: JetStreamOptions,
+
     /// Configuration file these options came from, as named on the command line.
     pub config_file: Option<PathBuf>,
     /// `sha256:<hex>` of that file's values, as the startup log shows it.
@@ -179,6 +184,7 @@ impl Default for Options {
             log_max_files: 0,
             pid_file: None,
             store_dir: None,
+            jetstream: JetStreamOptions::default(),
             config_file: None,
             config_digest: None,
         }

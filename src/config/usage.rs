@@ -46,7 +46,7 @@ pub(super) fn help_tls_text() -> String {
 }
 
 fn is_built(flag: &Flag) -> bool {
-    !matches!(flag.setting, Setting::NotBuilt(_) | Setting::StoreDir | Setting::HelpTls)
+    !matches!(flag.setting, Setting::NotBuilt(_) | Setting::HelpTls)
 }
 
 fn synopsis(flag: &Flag) -> String {

@@ -71,6 +71,9 @@ pub enum RunError {
     /// More shards than there can be.
     #[error("shards: {0} asked for, at most {SHARDS_MAX}")]
     Shards(usize),
+    /// JetStream could not be started.
+    #[error("Can't start JetStream: {0}")]
+    JetStream(String),
     /// A thread or a signal handler could not be set up.
     #[error("cannot start: {0}")]
     System(#[from] std::io::Error),
@@ -85,6 +88,9 @@ pub fn run(options: &Options, log: &Log) -> Result<(), RunError> {
     let shards = options.shards.unwrap_or_else(host::default_shards);
     if shards == 0 || shards > SHARDS_MAX {
         return Err(RunError::Shards(shards));
+    }
+    if options.jetstream.enabled {
+        return Err(RunError::JetStream("it is not built yet".to_owned()));
     }
     let files = host::raise_file_limit();
     // Asked before the port is taken: a broker that cannot run must not listen.
