@@ -6,8 +6,24 @@
 //! the [`Outbox`], which the shell carries out. The engine does no I/O and knows
 //! no clock: `now` comes in, as nanoseconds since 1970 that never go back.
 
+mod config;
 mod context;
+mod error;
+pub mod json;
+mod nuid;
 mod outbox;
+pub mod time;
+mod token;
+mod view;
 
+pub use config::{
+    storage_word, write_mappings, write_metadata, Compression, ConsumerLimits, Discard, External,
+    PersistMode, Placement, Republish, Retention, SourceConsumer, StreamConfig,
+    StreamConfigRequest, StreamSource, SubjectMapping,
+};
 pub use context::{Context, Incoming, Interest};
+pub use error::ApiError;
+pub use nuid::{short_hash, Nuid};
 pub use outbox::{Outbox, Outgoing, Output, Token};
+pub use token::{Purpose, StreamIndex, SLOTS_MAX};
+pub use view::{ApiCall, JetStreamLimits, ServerIdentity, ServerLimits, StreamView, API_LEVEL};
