@@ -23,7 +23,7 @@ impl Nuid {
     }
 
     /// The next NUID.
-    pub fn next(&mut self) -> String {
+    pub fn generate(&mut self) -> String {
         self.sequence += self.step;
         if self.sequence >= SEQUENCE_MAX {
             self.start_over();
@@ -89,7 +89,7 @@ mod tests {
     #[test]
     fn nuids_differ_and_are_in_order() {
         let mut nuid = Nuid::new(7);
-        let names: Vec<String> = (0..1000).map(|_| nuid.next()).collect();
+        let names: Vec<String> = (0..1000).map(|_| nuid.generate()).collect();
         assert!(names.iter().all(|name| name.len() == 22));
         assert!(names.windows(2).all(|pair| pair[0] < pair[1]));
         assert_eq!(nuid.name(8).len(), 8);

@@ -182,7 +182,7 @@ pub(super) fn advise(
     let mut payload = Vec::with_capacity(256);
     let mut object = Object::open(&mut payload);
     object.string("type", &["io.nats.jetstream.", kind].concat());
-    object.string("id", &nuid.next());
+    object.string("id", &nuid.generate());
     object.time("timestamp", ctx.now);
     fill(&mut object);
     object.string_some("domain", &server.domain);

@@ -24,9 +24,9 @@ pub enum Value<'a> {
     /// A string, unescaped.
     String(Cow<'a, str>),
     /// Its elements.
-    Array(Vec<Value<'a>>),
+    Array(Vec<Self>),
     /// Its keys and values in order, repeated ones too.
-    Object(Vec<(Cow<'a, str>, Value<'a>)>),
+    Object(Vec<(Cow<'a, str>, Self)>),
 }
 
 impl Value<'_> {
