@@ -1,19 +1,21 @@
 //! Bytes on their way to one socket.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::os::fd::RawFd;
 use std::ptr;
+use std::rc::Rc;
 
-use bytes::Bytes;
 use io_uring::{opcode, squeue, types};
 
 /// A piece of what is sent.
 #[derive(Debug)]
 pub enum Segment {
-    /// A buffer of this connection, returned by [`Flight::drain_buffers`].
+    /// A buffer of this connection.
     Owned(Vec<u8>),
-    /// A payload that several connections share.
-    Shared(Bytes),
+    /// A stretch of a buffer that several connections send from. Nobody writes to a buffer that is
+    /// shared.
+    Shared(Rc<Vec<u8>>, Range<usize>),
 }
 
 impl Segment {
@@ -21,7 +23,7 @@ impl Segment {
     pub fn as_slice(&self) -> &[u8] {
         match self {
             Self::Owned(buffer) => buffer,
-            Self::Shared(bytes) => bytes,
+            Self::Shared(buffer, stretch) => &buffer[stretch.clone()],
         }
     }
 }
@@ -94,14 +96,9 @@ impl Flight {
         }
     }
 
-    /// Empties the flight, sent or not, and hands its own buffers, cleared, to `reuse`.
-    pub fn drain_buffers(&mut self, mut reuse: impl FnMut(Vec<u8>)) {
-        for segment in self.spent.drain(..).chain(self.segments.drain(..)) {
-            if let Segment::Owned(mut buffer) = segment {
-                buffer.clear();
-                reuse(buffer);
-            }
-        }
+    /// Empties the flight, sent or not, and hands its segments to `reuse`, in no order.
+    pub fn drain(&mut self, reuse: impl FnMut(Segment)) {
+        self.spent.drain(..).chain(self.segments.drain(..)).for_each(reuse);
         self.sent = 0;
         self.remaining = 0;
     }
@@ -173,7 +170,7 @@ mod tests {
         let mut flight = Flight::new();
         flight.push(Segment::Owned(b"abc".to_vec()));
         flight.push(Segment::Owned(Vec::with_capacity(7)));
-        flight.push(Segment::Shared(Bytes::from_static(b"defgh")));
+        flight.push(Segment::Shared(Rc::new(b"abcdefghi".to_vec()), 3..8));
         flight.push(Segment::Owned(b"i".to_vec()));
         flight
     }
@@ -195,15 +192,14 @@ mod tests {
         }
     }
 
-    // Goal: buffers come back cleared, sent or not; shared payloads do not.
+    // Goal: every buffer comes back, sent or not.
     #[test]
-    fn drained_flight_returns_its_own_buffers_and_is_empty() {
+    fn drained_flight_returns_its_segments_and_is_empty() {
         let mut flight = flight();
         flight.advance(4);
-        let mut buffers = Vec::new();
-        flight.drain_buffers(|buffer| buffers.push(buffer));
-        assert_eq!(buffers.len(), 3);
-        assert!(buffers.iter().all(|buffer| buffer.is_empty() && buffer.capacity() > 0));
+        let mut owned = 0;
+        flight.drain(|segment| owned += usize::from(matches!(segment, Segment::Owned(_))));
+        assert_eq!(owned, 3);
         assert!(flight.is_done());
         flight.push(Segment::Owned(b"again".to_vec()));
         assert_eq!(flight.bytes(), 5);

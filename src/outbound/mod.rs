@@ -13,12 +13,17 @@
 //! where a connection stands; the owner closes it when it is over), and the
 //! chunks that the pool keeps ([`ChunkPool`]; a surplus chunk is freed).
 //!
+//! A frame that many connections get is written once, into a run that they share
+//! (`runs`).
+//!
 //! Cost of one delivery: two copies (the prefix kept with the subscription and
 //! the tail of the publisher's frame), no allocation once the pool is warm, no
 //! system call: that comes once per connection and turn.
 
 mod pool;
 mod queue;
+mod runs;
 
 pub use pool::{ChunkPool, CHUNK_BYTES};
 pub use queue::{Outbound, Pressure};
+pub use runs::SharedFrame;

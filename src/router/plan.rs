@@ -17,6 +17,11 @@ pub struct Plan {
     /// Empty, then, unless two groups share a queue.
     queue_lengths: Vec<u32>,
     remote: ShardSet,
+    /// The prefix that most deliveries have, as far as is known, and how many
+    /// do; and how many have that of the last one pushed.
+    common: u32,
+    common_count: u32,
+    latest_count: u32,
     /// `0 <= subject_length <= bytes.len()`
     subject_length: usize,
 }
@@ -46,6 +51,18 @@ impl Plan {
     pub fn prefix(&self, delivery: &Delivery) -> &[u8] {
         let start = delivery.start as usize;
         &self.bytes[start..start + delivery.length as usize]
+    }
+
+    /// Whether many deliveries have one prefix: then all get the same frame.
+    #[inline]
+    pub fn is_wide(&self) -> bool {
+        self.common_count >= WIDE_MIN
+    }
+
+    /// Whether a delivery has the prefix that most have.
+    #[inline]
+    pub fn has_common_prefix(&self, delivery: &Delivery) -> bool {
+        delivery.start == self.common
     }
 
     /// The queues of which one member each gets the message: for every queue
@@ -99,18 +116,51 @@ impl Plan {
         self.groups.clear();
         self.queue_lengths.clear();
         self.remote = ShardSet::EMPTY;
+        (self.common, self.common_count, self.latest_count) = (0, 0, 0);
         self.subject_length = subject.len();
     }
 
     pub(super) fn push_delivery(&mut self, conn: ConnId, sub: SubId, sid: &[u8], subject: &[u8]) {
-        let start = self.bytes.len();
-        self.bytes.extend_from_slice(b"HMSG ");
-        self.bytes.extend_from_slice(subject);
-        self.bytes.push(b' ');
-        self.bytes.extend_from_slice(sid);
-        self.bytes.push(b' ');
-        let length = index32(self.bytes.len() - start);
-        self.deliveries.push(Delivery { conn, sub, start: index32(start), length });
+        let (start, length) = self.intern_prefix(sid, subject);
+        self.deliveries.push(Delivery { conn, sub, start, length });
+    }
+
+    /// Writes a prefix, unless it is that of most deliveries or of the last
+    /// one: the subscribers of a fan-out tend to have one sid.
+    fn intern_prefix(&mut self, sid: &[u8], subject: &[u8]) -> (u32, u32) {
+        let sid_at = b"HMSG ".len() + subject.len() + 1;
+        let length = sid_at + sid.len() + 1;
+        let common = (self.common_count > 0).then_some(self.common);
+        let latest = self.deliveries.last().map(|delivery| delivery.start);
+        let same = |start: &u32| {
+            let place = *start as usize;
+            self.bytes.get(place + sid_at..place + length - 1) == Some(sid)
+                && self.bytes.get(place + length - 1) == Some(&b' ')
+        };
+        if let Some(start) = common.filter(same) {
+            self.common_count += 1;
+            return (start, index32(length));
+        }
+        let start = match latest.filter(same) {
+            Some(start) => {
+                self.latest_count += 1;
+                start
+            }
+            None => {
+                let start = index32(self.bytes.len());
+                self.bytes.extend_from_slice(b"HMSG ");
+                self.bytes.extend_from_slice(subject);
+                self.bytes.push(b' ');
+                self.bytes.extend_from_slice(sid);
+                self.bytes.push(b' ');
+                self.latest_count = 1;
+                start
+            }
+        };
+        if self.latest_count > self.common_count {
+            (self.common, self.common_count) = (start, self.latest_count);
+        }
+        (start, index32(length))
     }
 
     pub(super) fn push_group(&mut self, group: GroupId) {
@@ -150,6 +200,8 @@ impl Plan {
         self.queue_lengths.clear();
         self.queue_lengths.extend_from_slice(&other.queue_lengths);
         self.remote = other.remote;
+        (self.common, self.common_count) = (other.common, other.common_count);
+        self.latest_count = other.latest_count;
         self.subject_length = other.subject_length;
     }
 
@@ -167,5 +219,40 @@ impl Plan {
             + self.deliveries.capacity() * size_of::<Delivery>()
             + self.groups.capacity() * size_of::<GroupId>()
             + self.queue_lengths.capacity() * size_of::<u32>()
+    }
+}
+
+/// Deliveries with one prefix from which on a frame is worth sharing.
+const WIDE_MIN: u32 = 4;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // Goal: a plan is wide exactly if enough deliveries have one prefix, wherever they stand, and
+    // every delivery has its own prefix.
+    #[test]
+    fn deliveries_with_one_sid_share_their_prefix() {
+        for (sids, wide) in [
+            (&["1", "1", "1", "1"][..], true),
+            (&["1", "1", "1"], false),
+            (&["2", "1", "1", "1", "1"], true),
+            (&["11", "1", "1", "1", "1"], true),
+            (&["1", "11", "1", "11", "1", "11", "1"], true),
+            (&["1", "2", "3", "4", "5"], false),
+        ] {
+            let mut plan = Plan::default();
+            plan.begin(b"a.b");
+            for (number, sid) in (0..).zip(sids) {
+                plan.push_delivery(ConnId(number), SubId(number), sid.as_bytes(), b"a.b");
+            }
+            assert_eq!(plan.is_wide(), wide, "{sids:?}");
+            for (delivery, sid) in plan.deliveries().iter().zip(sids) {
+                let prefix = format!("HMSG a.b {sid} ");
+                assert_eq!(plan.prefix(delivery), prefix.as_bytes());
+                let common = plan.has_common_prefix(delivery);
+                assert!(!wide || common == (*sid == "1"), "{sids:?}");
+            }
+        }
     }
 }

@@ -395,14 +395,15 @@ mod tests {
         let info = Arc::new(info);
         let control = Arc::new(control(&options, &Log::discard()));
         let mut ends = mesh::mesh(2, DATA_LANE_BATCHES);
-        let core = |shard| Core::new(core_config(&options, shard, 2, &info, 0));
-        let (failing, end, shared) = (core(1), ends.pop().unwrap(), Arc::clone(&control));
+        let config = |shard| core_config(&options, shard, 2, &info, 0);
+        let (failing, end, shared) = (config(1), ends.pop().unwrap(), Arc::clone(&control));
         let failing = std::thread::spawn(move || {
             forbidden::refuse(libc::SYS_io_uring_enter, Some((5, 0)), libc::EBADF);
-            ShardTask::new(failing, end, None, shared).unwrap().run()
+            ShardTask::new(Core::new(failing), end, None, shared).unwrap().run()
         });
         let acceptor = Some(Acceptor::new(listener, 2, options.max_connections));
-        let living = ShardTask::new(core(0), ends.pop().unwrap(), acceptor, control).unwrap();
+        let living =
+            ShardTask::new(Core::new(config(0)), ends.pop().unwrap(), acceptor, control).unwrap();
         assert!(living.run().is_ok());
         assert_eq!(failing.join().unwrap().unwrap_err().raw_os_error(), Some(libc::EBADF));
     }

@@ -488,7 +488,7 @@ impl ShardTask {
             }
             Err(_) => false,
         };
-        flight.drain_buffers(|chunk| self.core.recycle_chunk(chunk));
+        flight.drain(|segment| self.core.recycle(segment));
         if self.flights.len() < FLIGHTS_MAX {
             self.flights.push(flight);
         }

@@ -126,7 +126,7 @@ impl Shards {
                 self.sent += flight.bytes();
                 let bytes = flight.bytes();
                 flight.advance(bytes);
-                flight.drain_buffers(|chunk| core.recycle_chunk(chunk));
+                flight.drain(|segment| core.recycle(segment));
                 core.handle_sent(key, true);
             }
         }
@@ -201,6 +201,30 @@ fn fan_out_wildcards_and_headers_allocate_nothing() {
     assert_eq!(allocations(&mut shards, (0, publisher), &chunk), 0);
     let header = "HPUB orders.new 12 14\r\nNATS/1.0\r\n\r\nhi\r\n".repeat(100);
     assert_eq!(allocations(&mut shards, (0, publisher), header.as_bytes()), 0);
+}
+
+// A wide fan-out shares its frames; each subscriber has frames of its own between them, and one
+// of another fan-out.
+#[test]
+fn shared_frames_allocate_nothing() {
+    let mut shards = Shards::new(2);
+    let publisher = shards.connect(0);
+    for number in 0..12 {
+        let subscriber = shards.connect(number % 2);
+        let odd = if number % 3 == 0 { "SUB odd 2\r\n" } else { "SUB other.* 2\r\n" };
+        let subs = format!("SUB orders.new 1\r\n{odd}");
+        shards.turn(number % 2, &[(subscriber, subs.as_bytes())]);
+    }
+    shards.settle();
+    for payload in [16, 1024, 60_000] {
+        let mut chunk = publishes("orders.new", 60_000 / (payload + 32), payload);
+        chunk.extend(publishes("odd", 3, 100));
+        chunk.extend(publishes("other.new", 3, 100));
+        chunk.extend(publishes("orders.new", 3, payload));
+        let before = shards.sent;
+        assert_eq!(allocations(&mut shards, (0, publisher), &chunk), 0, "{payload} B");
+        assert!(shards.sent - before > 400 * 12 * payload * 3, "messages were delivered");
+    }
 }
 
 #[test]

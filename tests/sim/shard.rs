@@ -336,16 +336,13 @@ impl Shard {
         self.core.take_dirty(&mut dirty);
         for slot in dirty.drain(..) {
             let mut bytes = Vec::new();
-            let mut chunks = Vec::new();
+            let mut segments = Vec::new();
             let key = self.core.take_flight(slot, |segment| {
                 bytes.extend_from_slice(segment.as_slice());
-                if let midge::net::Segment::Owned(mut chunk) = segment {
-                    chunk.clear();
-                    chunks.push(chunk);
-                }
+                segments.push(segment);
             });
-            for chunk in chunks {
-                self.core.recycle_chunk(chunk);
+            for segment in segments {
+                self.core.recycle(segment);
             }
             let socket = key.and_then(|key| self.sockets.iter_mut().find(|s| s.key == key));
             if let Some(socket) = socket {

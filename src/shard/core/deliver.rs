@@ -5,7 +5,7 @@ use super::internal::{Captured, INTERNAL};
 use super::trace::{self, TraceOptions};
 use crate::outbound::{ChunkPool, Pressure};
 use crate::proto::{self, Publish};
-use crate::router::{ConnId, SubId, Subscription};
+use crate::router::{ConnId, Plan, SubId, Subscription, Subscriptions};
 
 /// Everything a delivery touches but the subscription itself.
 #[derive(Debug)]
@@ -24,6 +24,10 @@ pub(super) struct Deliverer {
     pub(super) delivered: u64,
     /// Bytes of payload delivered, ever.
     pub(super) delivered_bytes: u64,
+    /// Those of them that were not written, ever: frames shared with others.
+    pub(super) shared_bytes: u64,
+    /// Deliveries that were not written, ever.
+    pub(super) shared: u64,
     max_pending: usize,
     /// Above this the slow path looks closer.
     high_water: usize,
@@ -54,6 +58,8 @@ impl Deliverer {
             pressure: Pressure::Low,
             delivered: 0,
             delivered_bytes: 0,
+            shared_bytes: 0,
+            shared: 0,
             max_pending,
             high_water: max_pending / 4 * 3,
             drop_when_high,
@@ -89,6 +95,62 @@ impl Deliverer {
             return self.write(slot, subscription, prefix, message);
         }
         self.write(slot, subscription, prefix, message)
+    }
+
+    /// Delivers to the plain subscriptions of a wide plan that `wants` names.
+    /// Those with its common prefix share one frame; what has anything special
+    /// about it gets its own. Returns how many took the message.
+    pub(super) fn deliver_wide(
+        &mut self,
+        plan: &Plan,
+        subscriptions: &mut Subscriptions,
+        wants: impl Fn(&Subscription) -> bool,
+        message: &Publish<'_>,
+    ) -> u32 {
+        let (tail, headers, skipped) = match (message.header_len, message.tail) {
+            (None, Some(tail)) => (tail, false, 1),
+            (Some(1..), Some(tail)) => (tail, true, 0),
+            _ => (&[][..], false, usize::MAX),
+        };
+        let sharing = skipped <= 1 && self.trace.is_none();
+        let mut frame = None;
+        let (mut sharers, mut others) = (0_u32, 0);
+        for delivery in plan.deliveries() {
+            let subscription = &mut subscriptions[delivery.sub];
+            if !wants(subscription) {
+                continue;
+            }
+            let prefix = plan.prefix(delivery);
+            let slot = subscription.conn;
+            let shares = sharing && subscription.max == 0 && plan.has_common_prefix(delivery);
+            let connection = self.connections.at(slot).filter(|connection| {
+                shares
+                    && connection.phase == Phase::Open
+                    && connection.out.pending() <= self.high_water
+                    && (connection.headers || !headers)
+            });
+            let Some(connection) = connection else {
+                others += u32::from(self.deliver(delivery.sub, subscription, prefix, message));
+                continue;
+            };
+            let pool = &mut self.pool;
+            let frame = *frame.get_or_insert_with(|| pool.write_shared(&prefix[skipped..], tail));
+            connection.out.append_shared(pool, frame);
+            subscription.delivered += 1;
+            connection.out_messages += 1;
+            connection.out_bytes += message.payload.len() as u64;
+            if !connection.dirty {
+                connection.dirty = true;
+                self.dirty.push(slot);
+            }
+            sharers += 1;
+        }
+        let payload = message.payload.len() as u64;
+        self.delivered += u64::from(sharers);
+        self.delivered_bytes += u64::from(sharers) * payload;
+        self.shared += u64::from(sharers.saturating_sub(1));
+        self.shared_bytes += u64::from(sharers.saturating_sub(1)) * payload;
+        sharers + others
     }
 
     /// Delivers to a member of a queue group, whose prefix is not kept.

@@ -99,7 +99,10 @@ impl Core {
         let Matched { plan, subscriptions, groups } =
             self.router.matched(head.account, entry.route());
         let mut taken = false;
-        if head.plain {
+        let wide = head.plain && entry.to.is_empty() && plan.is_wide();
+        if wide {
+            taken = self.deliverer.deliver_wide(plan, subscriptions, |_| true, message) > 0;
+        } else if head.plain {
             for delivery in plan.deliveries() {
                 let subscription = &mut subscriptions[delivery.sub];
                 taken |= if entry.to.is_empty() {

@@ -14,7 +14,8 @@ use super::Core;
 use crate::outbound::Pressure;
 use crate::proto::{self, Publish};
 use crate::router::{
-    ConnId, Group, GroupId, Groups, Matched, Pick, ShardId, ShardSet, Subscriptions, Tried,
+    ConnId, Group, GroupId, Groups, Matched, Pick, ShardId, ShardSet, Subscription, Subscriptions,
+    Tried,
 };
 
 /// What a publisher owes for a message that met a queue above three quarters,
@@ -69,7 +70,12 @@ impl Core {
         let mut delivered = 0_u32;
         self.deliverer.pressure = Pressure::Low;
         let skipped = if publisher.echo { ConnId(u32::MAX) } else { publisher.slot };
-        for delivery in plan.deliveries() {
+        let wide = !ELSEWHERE && plan.is_wide();
+        if wide {
+            let wants = |to: &Subscription| !to.draining && to.conn != skipped;
+            delivered = self.deliverer.deliver_wide(plan, subscriptions, wants, message);
+        }
+        for delivery in if wide { &[] } else { plan.deliveries() } {
             let subscription = &mut subscriptions[delivery.sub];
             if subscription.draining || delivery.conn == skipped {
                 continue;

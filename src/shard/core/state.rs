@@ -228,6 +228,9 @@ impl Core {
     #[inline]
     pub fn begin_turn(&mut self, now: u64) {
         self.now = now;
+        if self.deliverer.dirty.is_empty() {
+            self.deliverer.pool.end_sharing();
+        }
     }
 
     /// Ends the parsing part of a turn: PONGs whose barrier has passed,
@@ -330,6 +333,7 @@ impl Core {
         connection.dirty = false;
         let key = connection.key;
         if connection.out.in_flight() > 0 {
+            connection.out.keep_shared(&mut self.deliverer.pool);
             return None;
         }
         let pending = connection.out.pending();
@@ -338,7 +342,7 @@ impl Core {
             return None;
         }
         let connection = self.deliverer.connections.at(slot)?;
-        if !connection.out.take_flight(load) {
+        if !connection.out.take_flight(&mut self.deliverer.pool, load) {
             return None;
         }
         connection.send_started = self.now;
@@ -350,9 +354,9 @@ impl Core {
         Some(key)
     }
 
-    /// Gives the chunks of a landed flight back.
-    pub fn recycle_chunk(&mut self, chunk: Vec<u8>) {
-        self.deliverer.pool.give(chunk);
+    /// Takes back what a landed flight carried.
+    pub fn recycle(&mut self, segment: Segment) {
+        self.deliverer.pool.take_back(segment);
     }
 
     /// Connections whose receiving is to stop or to start again, with what is
@@ -418,7 +422,9 @@ impl Core {
 
     /// About how many bytes were written for subscribers, ever.
     pub fn output_bytes(&self) -> u64 {
-        self.deliverer.delivered_bytes + FRAME_BYTES * self.deliverer.delivered
+        let deliverer = &self.deliverer;
+        deliverer.delivered_bytes - deliverer.shared_bytes
+            + FRAME_BYTES * (deliverer.delivered - deliverer.shared)
     }
 
     /// What was counted.
