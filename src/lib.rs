@@ -16,6 +16,7 @@
 //! - [`stream`]: JetStream: streams, consumers and their API (*pure*)
 //! - [`store`]: journal, segments, recovery: what streams keep
 //! - [`outbound`]: what waits to be sent to one connection (*pure*)
+//! - [`monitor`]: pages over HTTP and `/metrics`, from snapshots of the shards
 //! - [`config`]: options, command line, configuration file
 //! - [`log`]: log lines through a bounded queue to one writer thread
 //! - [`host`]: what the machine offers: processors, quota, clock
@@ -25,6 +26,7 @@ pub mod config;
 pub mod host;
 pub mod log;
 pub mod mesh;
+pub mod monitor;
 pub mod net;
 pub mod outbound;
 pub mod proto;

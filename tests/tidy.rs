@@ -55,7 +55,7 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("router", &["subject"]),
     ("account", &["subject"]),
     ("proto", &[]),
-    ("monitor", &["host"]),
+    ("monitor", &["config", "log", "subject", "host"]),
     ("config", &["host"]),
     ("log", &["host"]),
     ("net", &["host"]),

@@ -55,6 +55,11 @@ impl Sids {
         std::mem::take(&mut self.table).into_iter()
     }
 
+    /// The subscriptions, in no order.
+    pub fn iter(&self) -> impl Iterator<Item = SubId> + '_ {
+        self.table.iter().copied()
+    }
+
     /// Live subscriptions.
     pub fn len(&self) -> usize {
         self.table.len()

@@ -250,6 +250,9 @@ fn apply_number(setting: Setting, number: i64, options: &mut Options) -> Result<
         // As in a Go program that leaves a field at zero: the default.
         Setting::Port if number == 0 => options.port = PORT_DEFAULT,
         Setting::Port => options.port = i32::try_from(number).map_err(|_| "it is no port")?,
+        Setting::HttpPort => {
+            options.http_port = i32::try_from(number).map_err(|_| "it is no port")?;
+        }
         Setting::Shards => {
             options.shards = Some(usize::try_from(not_negative()?).map_err(|_| "it is too large")?);
         }
@@ -272,6 +275,7 @@ fn apply_text(setting: Setting, text: &str, options: &mut Options) {
         Setting::Password => options.password = some,
         Setting::Token => options.token = some,
         Setting::PidFile => options.pid_file = some.map(PathBuf::from),
+        Setting::PortsFileDir => options.ports_file_dir = some.map(PathBuf::from),
         Setting::LogFile => options.log_file = some.map(PathBuf::from),
         Setting::StoreDir => options.store_dir = some.map(PathBuf::from),
         _ => {}
@@ -381,13 +385,12 @@ mod tests {
     #[test]
     fn a_flag_of_an_unbuilt_feature_stops_the_start() {
         for words in [
-            &["-m", "8222"][..],
+            &["-ms", "8222"][..],
             &["--tls"],
             &["--tlscert", "x"],
             &["--cluster=nats://x:1"],
             &["--routes", "nats://x:1"],
             &["-s"],
-            &["--ports_file_dir", "x"],
         ] {
             let exit = exit(words);
             assert_eq!(exit.status, 1, "{words:?}");
@@ -399,7 +402,7 @@ mod tests {
     #[test]
     fn switching_an_unbuilt_feature_off_is_fine() {
         assert_eq!(
-            options(&["-js=false", "-m", "0", "--tls=false", "--no_advertise=false"]).port,
+            options(&["-js=false", "-ms", "0", "--tls=false", "--no_advertise=false"]).port,
             4222
         );
     }

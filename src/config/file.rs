@@ -12,6 +12,7 @@ use super::grammar::{
 };
 use super::jetstream::jetstream;
 use super::keys::{self, Key};
+use super::monitoring;
 use super::options::PORT_DEFAULT;
 use super::validate::go_duration;
 use super::Options;
@@ -235,6 +236,13 @@ fn set(
         }
         Key::LogMaxNum => options.log_max_files = usize::try_from(entry.integer()?).unwrap_or(0),
         Key::PidFile => options.pid_file = entry.text()?.map(PathBuf::from),
+        Key::Http
+        | Key::HttpPort
+        | Key::HttpBasePath
+        | Key::MaxClosedClients
+        | Key::ServerTags
+        | Key::ServerMetadata
+        | Key::PortsFileDir => monitoring::set(key, entry, options)?,
         Key::StoreDir => options.store_dir = entry.text()?.map(PathBuf::from),
         Key::TraceVerbose | Key::TraceHeaders => implied_trace(key, entry.switch()?, options),
         // The caller has handled these; what is left are plain switches.
@@ -293,7 +301,7 @@ fn listen(node: &Node, options: &mut Options) -> Result<(), Problem> {
 }
 
 /// `host:port`, an IPv6 host in brackets.
-fn split_host_port(text: &str) -> Option<(&str, &str)> {
+pub(super) fn split_host_port(text: &str) -> Option<(&str, &str)> {
     let (host, port) = match text.strip_prefix('[') {
         Some(rest) => rest.split_once("]:")?,
         None => text.rsplit_once(':')?,
@@ -427,7 +435,7 @@ pub(super) struct Entry<'a> {
 }
 
 impl Entry<'_> {
-    fn wrong(self, wanted: &'static str) -> Problem {
+    pub(super) fn wrong(self, wanted: &'static str) -> Problem {
         Problem::Type { found: self.node.value.go_type(), wanted }
     }
 
@@ -454,7 +462,7 @@ impl Entry<'_> {
     }
 
     /// A number of bytes; 0 means the default.
-    fn size(self, max: i64, default: usize) -> Result<usize, Problem> {
+    pub(super) fn size(self, max: i64, default: usize) -> Result<usize, Problem> {
         match self.integer()? {
             0 => Ok(default),
             number if number > max => Err(Problem::TooBig(self.name.to_owned())),
@@ -716,14 +724,14 @@ pub(super) mod tests {
             ("mqtt: true", "f:1:0: option \"mqtt\" is not supported yet: it needs MQTT\n"),
             ("mqtt {}", "f:1:0: option \"mqtt\" is not supported yet: it needs MQTT\n"),
             (
-                "http_port: 8222",
-                "f:1:0: option \"http_port\" is not supported yet: it needs monitoring over HTTP\n",
+                "https_port: 8222",
+                "f:1:0: option \"https_port\" is not supported yet: it needs TLS (monitoring over HTTPS)\n",
             ),
             ("TLS { cert_file: x }", "f:1:0: option \"TLS\" is not supported yet: it needs TLS\n"),
         ] {
             complains(text, complaint);
             assert!(!read(text).1.allow_start());
         }
-        options("jetstream: false\nsyslog: false\nhttp_port: 0\nwebsocket: disabled\n");
+        options("jetstream: false\nsyslog: false\nhttps_port: 0\nwebsocket: disabled\n");
     }
 }

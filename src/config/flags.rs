@@ -41,6 +41,8 @@ pub(super) enum Setting {
     Password,
     Token,
     Shards,
+    HttpPort,
+    PortsFileDir,
     Help,
     HelpTls,
     Version,
@@ -118,7 +120,7 @@ const fn flag(
     Flag { names, kind, value, group, help, setting }
 }
 
-const MONITORING: Setting = Setting::NotBuilt("monitoring over HTTP");
+const HTTPS: Setting = Setting::NotBuilt("TLS (monitoring over HTTPS)");
 const TLS: Setting = Setting::NotBuilt("TLS");
 const CLUSTERING: Setting = Setting::NotBuilt("clustering");
 const SYSLOG: Setting = Setting::NotBuilt("logging to syslog");
@@ -130,13 +132,13 @@ pub(super) const FLAGS: &[Flag] = &[
     flag(&["p", "port"], Kind::Int, "<port>", Group::Server, Setting::Port, "Use port for clients, -1 for any (default: 4222)"),
     flag(&["n", "name", "server_name"], Kind::Text, "<name>", Group::Server, Setting::ServerName, "Server name (default: auto)"),
     flag(&["P", "pid"], Kind::Text, "<file>", Group::Server, Setting::PidFile, "File to store PID"),
-    flag(&["m", "http_port"], Kind::Int, "<port>", Group::Server, MONITORING, "Use port for http monitoring"),
-    flag(&["ms", "https_port"], Kind::Int, "<port>", Group::Server, MONITORING, "Use port for https monitoring"),
+    flag(&["m", "http_port"], Kind::Int, "<port>", Group::Server, Setting::HttpPort, "Use port for http monitoring, -1 for any (default: none)"),
+    flag(&["ms", "https_port"], Kind::Int, "<port>", Group::Server, HTTPS, "Use port for https monitoring"),
     flag(&["c", "config"], Kind::Text, "<file>", Group::Server, Setting::ConfigFile, "Configuration file"),
     flag(&["t"], Kind::Bool, "", Group::Server, Setting::TestConfig, "Test configuration and exit"),
     flag(&["sl", "signal"], Kind::Text, "<signal>[=<pid>]", Group::Server, Setting::Signal, "Send signal to a running server (ldm, stop, quit, term, reopen, reload); <pid> is a PID or the path to a PID file"),
     flag(&["client_advertise"], Kind::Text, "<string>", Group::Server, Setting::ClientAdvertise, "Client URL to advertise to other servers"),
-    flag(&["ports_file_dir"], Kind::Text, "<dir>", Group::Server, Setting::NotBuilt("the ports file"), "Creates a ports file in the specified directory"),
+    flag(&["ports_file_dir"], Kind::Text, "<dir>", Group::Server, Setting::PortsFileDir, "Creates a ports file in the specified directory (<executable_name>_<pid>.ports)"),
     flag(&["shards"], Kind::Int, "<number>", Group::Server, Setting::Shards, "Number of shards, one core each (default: all usable cores)"),
 
     flag(&["l", "log"], Kind::Text, "<file>", Group::Logging, Setting::LogFile, "File to redirect log output"),

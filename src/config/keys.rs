@@ -36,6 +36,13 @@ pub(super) enum Key {
     LogSizeLimit,
     LogMaxNum,
     PidFile,
+    PortsFileDir,
+    Http,
+    HttpPort,
+    HttpBasePath,
+    MaxClosedClients,
+    ServerTags,
+    ServerMetadata,
     StoreDir,
     JetStream,
     /// A key of nats-server for a feature that is not built; the text names the feature.
@@ -50,7 +57,7 @@ pub(super) fn find(name: &str) -> Option<Key> {
 }
 
 const ACCOUNTS: Key = Key::NotBuilt("accounts");
-const MONITORING: Key = Key::NotBuilt("monitoring over HTTP");
+const HTTPS: Key = Key::NotBuilt("TLS (monitoring over HTTPS)");
 const OPERATOR: Key = Key::NotBuilt("operator mode (JWT)");
 const PROFILING: Key = Key::NotBuilt("profiling over HTTP");
 const SYSLOG: Key = Key::NotBuilt("logging to syslog");
@@ -92,6 +99,13 @@ const KEYS: &[(&[&str], Key)] = &[
     (&["log_size_limit", "logfile_size_limit"], Key::LogSizeLimit),
     (&["log_max_num", "logfile_max_num"], Key::LogMaxNum),
     (&["pid_file", "pidfile"], Key::PidFile),
+    (&["ports_file_dir"], Key::PortsFileDir),
+    (&["http"], Key::Http),
+    (&["http_port", "monitor_port"], Key::HttpPort),
+    (&["http_base_path"], Key::HttpBasePath),
+    (&["max_closed_clients"], Key::MaxClosedClients),
+    (&["server_tags"], Key::ServerTags),
+    (&["server_metadata"], Key::ServerMetadata),
     (&["store_dir", "storedir"], Key::StoreDir),
 
     (&["accounts"], ACCOUNTS),
@@ -111,15 +125,8 @@ const KEYS: &[(&[&str], Key)] = &[
     (&["ocsp_cache"], TLS),
     (&["proxy_protocol"], Key::NotBuilt("the PROXY protocol")),
     (&["proxies"], Key::NotBuilt("trusted proxies")),
-    (&["http"], MONITORING),
-    (&["https"], MONITORING),
-    (&["http_port", "monitor_port"], MONITORING),
-    (&["https_port"], MONITORING),
-    (&["http_base_path"], MONITORING),
-    (&["max_closed_clients"], MONITORING),
-    (&["server_tags"], MONITORING),
-    (&["server_metadata"], MONITORING),
-    (&["ports_file_dir"], Key::NotBuilt("the ports file")),
+    (&["https"], HTTPS),
+    (&["https_port"], HTTPS),
     (&["prof_port"], PROFILING),
     (&["prof_block_rate"], PROFILING),
     (&["syslog"], SYSLOG),

@@ -21,6 +21,7 @@ mod grammar;
 mod invocation;
 mod jetstream;
 mod keys;
+mod monitoring;
 mod options;
 mod signal;
 mod usage;

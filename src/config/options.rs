@@ -1,5 +1,6 @@
 //! [`Options`]: one field per option the broker acts on today.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -100,6 +101,21 @@ pub struct Options {
     /// Log files kept, the current one included. 0, the default: all of them.
     pub log_max_files: usize,
 
+    /// Address of the monitoring port if it is not [`Options::host`].
+    pub http_host: Option<String>,
+    /// Monitoring port: 0, the default, is none; [`PORT_ANY`] is any free one.
+    pub http_port: i32,
+    /// What all monitoring paths begin with; empty by default, else with a slash at its start.
+    pub http_base_path: String,
+    /// Closed connections that monitoring remembers. Default 10,000.
+    pub max_closed_clients: usize,
+    /// Words that monitoring shows as the server's tags.
+    pub server_tags: Vec<String>,
+    /// Pairs that monitoring shows as the server's metadata.
+    pub server_metadata: BTreeMap<String, String>,
+    /// Directory that takes the ports file while the server runs.
+    pub ports_file_dir: Option<PathBuf>,
+
     /// File that takes the process id, in decimal without a line end.
     pub pid_file: Option<PathBuf>,
     /// Directory of `--store_dir`. Remembered, because test harnesses always pass it and
@@ -119,6 +135,16 @@ impl Options {
     /// The port to hand to `bind`: 0 asks the kernel for any free one.
     pub fn bind_port(&self) -> u16 {
         u16::try_from(self.port).unwrap_or(0)
+    }
+
+    /// Where monitoring listens: host and the port to hand to `bind`. `None`: nowhere.
+    pub fn http_listen(&self) -> Option<(&str, u16)> {
+        let host = self.http_host.as_deref().unwrap_or(&self.host);
+        let host = host.trim_matches(['[', ']']);
+        match self.http_port {
+            0 => None,
+            port => Some((host, u16::try_from(port).unwrap_or(0))),
+        }
     }
 
     /// What an operator should reconsider, for the log when the server starts.
@@ -182,6 +208,13 @@ impl Default for Options {
             log_file: None,
             log_size_limit: 0,
             log_max_files: 0,
+            http_host: None,
+            http_port: 0,
+            http_base_path: String::new(),
+            max_closed_clients: 10_000,
+            server_tags: Vec::new(),
+            server_metadata: BTreeMap::new(),
+            ports_file_dir: None,
             pid_file: None,
             store_dir: None,
             jetstream: JetStreamOptions::default(),

@@ -71,6 +71,9 @@ impl Options {
         if self.port != PORT_ANY && u16::try_from(self.port).map_or(true, |port| port == 0) {
             return Err(OptionsError::Port(self.port));
         }
+        if self.http_port != PORT_ANY && u16::try_from(self.http_port).is_err() {
+            return Err(OptionsError::Port(self.http_port));
+        }
         if self.shards == Some(0) {
             return Err(OptionsError::NoShards);
         }

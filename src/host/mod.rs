@@ -6,16 +6,22 @@
 //!
 //! `unsafe` stands in `system_calls.rs` only, one C library call a block.
 
+mod calendar;
 mod cgroup;
 mod clock;
 mod cores;
 mod error_text;
+mod interfaces;
 mod pid_file;
 mod system_calls;
+mod usage;
 
+pub use calendar::civil_from_days;
 pub use cgroup::cpu_quota;
 pub use clock::{local_utc_offset_s, monotonic_ns, wall_clock_since_epoch};
 pub use cores::{available_cpus, default_shards};
 pub use error_text::go_error_text;
+pub use interfaces::interface_addresses;
 pub use pid_file::write_pid_file;
 pub use system_calls::{raise_file_limit, send_signal, FileLimit};
+pub use usage::{cpu_time_ns, lower_thread_priority, resident_bytes};

@@ -3,6 +3,7 @@
 
 use std::io;
 use std::mem::MaybeUninit;
+use std::net::IpAddr;
 
 /// Soft and hard limit of open files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,6 +75,72 @@ pub(super) fn monotonic() -> (i64, i64) {
     // clock exists on every Linux, so the call cannot fail.
     let _always_zero = unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &mut now) };
     (now.tv_sec, now.tv_nsec)
+}
+
+/// Processor time of all threads of the process.
+pub(super) fn cpu_time() -> (i64, i64) {
+    let mut used = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: `used` is a valid `timespec` that outlives the call, which only writes to it. The
+    // clock exists on every Linux, so the call cannot fail.
+    let _always_zero = unsafe { libc::clock_gettime(libc::CLOCK_PROCESS_CPUTIME_ID, &mut used) };
+    (used.tv_sec, used.tv_nsec)
+}
+
+/// Bytes of a page of memory.
+pub(super) fn page_bytes() -> u64 {
+    // SAFETY: no memory is passed, and the call only reads a constant.
+    let bytes = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
+    u64::try_from(bytes).unwrap_or(4096)
+}
+
+/// Sets the nice value of the calling thread.
+pub(super) fn set_thread_nice(nice: i32) {
+    // SAFETY: no memory is passed; 0 names the calling thread.
+    let _refused_is_fine = unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, nice) };
+}
+
+/// The IPv4 and IPv6 addresses of interfaces that are up.
+pub(super) fn interface_addresses() -> io::Result<Vec<IpAddr>> {
+    let mut list: *mut libc::ifaddrs = std::ptr::null_mut();
+    // SAFETY: `list` is a valid place for the one pointer that the call writes.
+    check(unsafe { libc::getifaddrs(&mut list) })?;
+    let mut addresses = Vec::new();
+    let mut next = list.cast_const();
+    // SAFETY: the list is not freed yet, and each entry is null or a valid `ifaddrs` that nobody
+    // writes to.
+    while let Some(entry) = unsafe { next.as_ref() } {
+        let is_up = entry.ifa_flags & libc::IFF_UP.unsigned_abs() != 0;
+        // SAFETY: the address of an entry is null or points to a `sockaddr` of the length that its
+        // family says; the list keeps it until it is freed below.
+        let address = unsafe { ip_address(entry.ifa_addr) };
+        addresses.extend(address.filter(|_| is_up));
+        next = entry.ifa_next.cast_const();
+    }
+    // SAFETY: `list` came from `getifaddrs`, is freed once, and nothing borrows from it any more.
+    unsafe { libc::freeifaddrs(list) };
+    Ok(addresses)
+}
+
+/// The address in a socket address of one of the two families.
+///
+/// # Safety
+/// `address` is null, or points to a socket address as long as its family says.
+unsafe fn ip_address(address: *const libc::sockaddr) -> Option<IpAddr> {
+    // SAFETY: null or valid, says the caller; every socket address begins with its family.
+    let family = i32::from(unsafe { address.as_ref() }?.sa_family);
+    if family == libc::AF_INET {
+        // SAFETY: the family says that the address is a `sockaddr_in`; it is copied out whatever
+        // its alignment.
+        let inet = unsafe { address.cast::<libc::sockaddr_in>().read_unaligned() };
+        Some(IpAddr::from(inet.sin_addr.s_addr.to_ne_bytes()))
+    } else if family == libc::AF_INET6 {
+        // SAFETY: the family says that the address is a `sockaddr_in6`; it is copied out whatever
+        // its alignment.
+        let inet6 = unsafe { address.cast::<libc::sockaddr_in6>().read_unaligned() };
+        Some(IpAddr::from(inet6.sin6_addr.s6_addr))
+    } else {
+        None
+    }
 }
 
 fn check(result: libc::c_int) -> io::Result<()> {

@@ -45,6 +45,9 @@ pub(super) struct PlanCache {
     pub(super) oversized: u64,
 }
 
+/// Entries that [`PlanCache::fanout`] looks at.
+const FANOUT_SAMPLE: usize = 1024;
+
 #[derive(Clone, Copy, Debug)]
 struct Way {
     /// Upper half of the hash.
@@ -100,6 +103,16 @@ impl PlanCache {
             evictions: 0,
             oversized: 0,
         }
+    }
+
+    /// Most deliveries of a plan, the sum of all and of how many plans, among
+    /// the first entries.
+    pub(super) fn fanout(&self) -> (u64, u64, u64) {
+        let live = self.entries.iter().take(FANOUT_SAMPLE).filter(|entry| entry.live);
+        live.fold((0, 0, 0), |(max, sum, plans), entry| {
+            let deliveries = (entry.plan.deliveries().len() + entry.plan.queues().count()) as u64;
+            (max.max(deliveries), sum + deliveries, plans + 1)
+        })
     }
 
     /// The entry that was found last, if it is the one for this subject.

@@ -34,6 +34,8 @@ pub struct Router {
     found: Vec<u32>,
     /// Bytes of sids too long to lie in their subscription.
     sids_bytes: usize,
+    /// Subscriptions ever made.
+    subscribed: u64,
 }
 
 /// Where a message goes, and what the caller needs to carry that out.
@@ -82,6 +84,7 @@ impl Router {
             walk: Walk::default(),
             found: Vec::new(),
             sids_bytes: 0,
+            subscribed: 0,
         }
     }
 
@@ -99,6 +102,7 @@ impl Router {
         debug_assert!(is_valid_pattern(pattern), "the caller checks the pattern");
         let sid = Sid::new(sid);
         self.sids_bytes += sid.heap_bytes();
+        self.subscribed += 1;
         let hash = self.hasher.subject(account, pattern);
         let index = self.patterns.intern(&self.hasher, hash, account, pattern);
         let id = SubId(self.subscriptions.0.insert(Subscription {
@@ -247,6 +251,22 @@ impl Router {
     pub fn group_of(&self, sub: SubId) -> Option<GroupId> {
         let group = self.subscriptions.get(sub)?.group;
         (group != NONE).then(|| self.groups.id(group))
+    }
+
+    /// Slots of subscriptions, used or not: every [`SubId`] is below it.
+    pub fn subscription_slots(&self) -> u32 {
+        self.subscriptions.0.slots()
+    }
+
+    /// Subscriptions ever made.
+    pub fn subscribed(&self) -> u64 {
+        self.subscribed
+    }
+
+    /// Most deliveries of a cached plan, the sum of all, and of how many
+    /// plans: of the first thousand, so that it costs no turn.
+    pub fn fanout(&self) -> (u64, u64, u64) {
+        self.cache.fanout()
     }
 
     /// What the router holds.

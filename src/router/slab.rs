@@ -78,6 +78,11 @@ impl<T> Slab<T> {
         self.live
     }
 
+    /// Slots there are, used or not: all numbers are below it.
+    pub(super) fn slots(&self) -> u32 {
+        index32(self.chunks.len() * CHUNK)
+    }
+
     /// Bytes allocated for the slots.
     pub(super) fn bytes(&self) -> usize {
         self.chunks.len() * CHUNK * size_of::<Slot<T>>()

@@ -21,7 +21,10 @@
 pub mod core;
 
 mod accept;
+mod events;
 mod message;
+mod monitoring;
+mod ports_file;
 mod sockets;
 mod start;
 mod task;

@@ -14,12 +14,15 @@ use thiserror::Error;
 use super::accept::Acceptor;
 use super::core::{Batch, Core, CoreConfig, TraceOptions};
 use super::message::Message;
+use super::monitoring;
+use super::ports_file::{Ports, PortsFile};
 use super::task::{Control, ShardTask};
 use crate::client::{Authorization, KeepaliveLimits, Limits};
 use crate::config::{go_duration, Options, COMPATIBLE_VERSION, MIDGE_VERSION};
 use crate::host;
 use crate::log::Log;
 use crate::mesh::{self, Endpoint};
+use crate::monitor;
 use crate::net::{socket, Ring, RingConfig, RingError};
 use crate::proto::{InfoTemplate, ParserLimits, ServerInfo};
 use crate::router::ShardId;
@@ -54,6 +57,9 @@ pub enum RunError {
         /// What the system said.
         reason: String,
     },
+    /// The monitoring port could not be opened.
+    #[error("Can't start monitoring: can't listen to the monitor port: {0}")]
+    Monitor(String),
     /// The ring could not be made.
     #[error(transparent)]
     Ring(#[from] RingError),
@@ -99,20 +105,26 @@ pub fn run(options: &Options, log: &Log) -> Result<(), RunError> {
     let identity = Identity::new();
     let info = Arc::new(InfoTemplate::new(&server_info(options, &identity, address)));
     announce_start(options, log, &identity, shards, files);
+    let monitor = monitoring::bind(options, log)?;
 
     let control = Arc::new(control(options, log));
     let endpoints: Vec<Endpoint<Message, Batch>> = mesh::mesh(shards, DATA_LANE_BATCHES);
     let watch = endpoints[0].watch();
+    let bells = watch.clone();
+    let (inquirer, mailboxes) = monitor::lines(shards, move |shard| {
+        bells.wake(shard);
+    });
     let mut signals = Signals::new([SIGINT, SIGTERM, SIGUSR1, SIGUSR2, SIGHUP])?;
     let handle = signals.handle();
 
     let seed = std::hash::RandomState::new().hash_one(host::monotonic_ns());
     let mut acceptor = Some(Acceptor::new(listener, shards, options.max_connections));
     let mut executors = Vec::new();
-    for (shard, endpoint) in endpoints.into_iter().enumerate() {
+    for (shard, (endpoint, mailbox)) in endpoints.into_iter().zip(mailboxes).enumerate() {
         let config = core_config(options, shard, shards, &info, seed);
         let control = Arc::clone(&control);
         let acceptor = acceptor.take();
+        let closed_max = options.max_closed_clients;
         let placement = cpus.get(shard % cpus.len().max(1)).copied();
         let builder =
             LocalExecutorBuilder::new(placement.map_or(Placement::Unbound, Placement::Fixed))
@@ -120,13 +132,21 @@ pub fn run(options: &Options, log: &Log) -> Result<(), RunError> {
                 .io_memory(EXECUTOR_IO_MEMORY)
                 .ring_depth(EXECUTOR_RING_DEPTH);
         let executor = builder.spawn(move || async move {
-            let task = ShardTask::new(Core::new(config), endpoint, acceptor, control)?;
+            let mut core = Core::new(config);
+            core.remember_closed(closed_max);
+            let task = ShardTask::new(core, endpoint, acceptor, control)?.answering(mailbox);
             task.run().map_err(|error| RunError::RingFailed { shard, error })
         });
         executors.push(executor.map_err(|error| RunError::Executor(error.to_string()))?);
     }
+    let ports = Ports { client: address, monitoring: monitor.as_ref().map(|(_, at)| *at) };
+    if let Some((monitor, at)) = monitor {
+        let facts = monitoring::facts(options, &identity, address, at, shards);
+        monitor.start(facts, inquirer)?;
+    }
     write_pid_file(options, log);
     announce_ready(options, log, address);
+    let ports_file = PortsFile::write(options, &ports, log);
 
     let signal_thread =
         std::thread::Builder::new().name("signals".to_owned()).stack_size(64 << 10).spawn({
@@ -150,6 +170,9 @@ pub fn run(options: &Options, log: &Log) -> Result<(), RunError> {
             }
         }
     }
+    if let Some(ports_file) = ports_file {
+        ports_file.remove(log);
+    }
     handle.close();
     // The thread cannot fail.
     drop(signal_thread.join());
@@ -168,8 +191,8 @@ fn control(options: &Options, log: &Log) -> Control {
 }
 
 /// Who this run of the server is.
-struct Identity {
-    server_id: String,
+pub(super) struct Identity {
+    pub(super) server_id: String,
     xkey: String,
 }
 
@@ -219,7 +242,11 @@ fn listen_patiently(address: SocketAddr) -> std::io::Result<OwnedFd> {
     }
 }
 
-fn server_info(options: &Options, identity: &Identity, address: SocketAddr) -> ServerInfo {
+pub(super) fn server_info(
+    options: &Options,
+    identity: &Identity,
+    address: SocketAddr,
+) -> ServerInfo {
     let (mut advertised_host, mut advertised_port) = (options.host.clone(), address.port());
     if let Some((host, port)) =
         options.client_advertise.as_ref().and_then(|advertise| advertise.rsplit_once(':'))
@@ -341,7 +368,7 @@ fn announce_ready(options: &Options, log: &Log, address: SocketAddr) {
     log.info(format_args!("Server is ready"));
 }
 
-fn nanoseconds(duration: std::time::Duration) -> u64 {
+pub(super) fn nanoseconds(duration: std::time::Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX / 4)
 }
 

@@ -7,13 +7,17 @@ use std::sync::Arc;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
 
 use super::accept::Acceptor;
-use super::core::{Batch, ConnKey, Core, Event};
+use super::core::{Batch, ConnKey, Core};
+use super::events;
 use super::message::{Adopted, Message};
 use super::sockets::Sockets;
 use super::start::DATA_LANE_BATCHES;
 use crate::host;
 use crate::log::Log;
 use crate::mesh::Endpoint;
+use crate::monitor::{
+    Answer, Ask, Inquiry, LaneDepth, Mailbox, ShardTotals, SlowConsumers, TurnTimes,
+};
 use crate::net::{Completion, End, Flight, Ring, RingConfig, RingError};
 use crate::proto::{CloseReason, WireError};
 use crate::router::{ConnId, ShardId};
@@ -102,6 +106,13 @@ pub(super) struct ShardTask {
     last_gap: u64,
     /// Why the ring can no longer be used.
     failure: Option<std::io::Error>,
+    mailbox: Mailbox,
+    /// How long turns took.
+    turn_times: TurnTimes,
+    /// Whether the last turn was followed by this one without a pause.
+    is_busy: bool,
+    /// Who was too slow.
+    slow: SlowConsumers,
 }
 
 impl ShardTask {
@@ -138,9 +149,19 @@ impl ShardTask {
             now: host::monotonic_ns(),
             last_gap: u64::MAX,
             failure: None,
+            mailbox: Mailbox::silent(),
+            turn_times: TurnTimes::default(),
+            is_busy: false,
+            slow: SlowConsumers::default(),
         };
         task.arm_listener();
         Ok(task)
+    }
+
+    /// The shard answers what is asked through `mailbox`.
+    pub(super) fn answering(mut self, mailbox: Mailbox) -> Self {
+        self.mailbox = mailbox;
+        self
     }
 
     /// Turns until the server ends. The shard never gives way: it is the only
@@ -154,7 +175,8 @@ impl ShardTask {
             if self.stage == Stage::Stopped {
                 return self.failure.map_or(Ok(()), Err);
             }
-            if progress || self.has_work() {
+            self.is_busy = progress || self.has_work();
+            if self.is_busy {
                 continue;
             }
             let idle_since = self.now;
@@ -228,7 +250,10 @@ impl ShardTask {
             completions.extend(reaped.drain(..));
             self.reaped = reaped;
         }
-        self.now = host::monotonic_ns();
+        let last = std::mem::replace(&mut self.now, host::monotonic_ns());
+        if self.is_busy {
+            self.turn_times.record(self.now - last);
+        }
         self.core.begin_turn(self.now);
         if self.endpoint.shards() > 1 {
             progress |= self.take_lanes();
@@ -247,6 +272,9 @@ impl ShardTask {
         self.core.resume_parsing();
         self.core.run_timers();
         self.run_own_timers();
+        while let Some(inquiry) = self.mailbox.take() {
+            self.answer(&inquiry);
+        }
         self.core.finish();
         if self.endpoint.shards() > 1 {
             progress |= self.push_lanes();
@@ -527,37 +555,45 @@ impl ShardTask {
 
     fn say_events(&mut self) {
         for event in self.core.take_events() {
-            let (cid, host, reason, pending, chunks) = match event {
-                Event::Closed { cid, host, reason, pending, chunks } => {
-                    (cid, host, reason, pending, chunks)
-                }
-                Event::Line { cid, host, trace, text } => {
-                    let (ip, port) = host.split_once('\0').unwrap_or((&host, ""));
-                    let line = format_args!("{ip}:{port} - cid:{cid} - {text}");
-                    if trace {
-                        self.control.log.trace(line);
-                    } else {
-                        self.control.log.debug(line);
-                    }
-                    continue;
-                }
-            };
-            let (ip, port) = host.split_once('\0').unwrap_or((&host, ""));
-            let Control { log, max_pending, write_deadline, .. } = &*self.control;
-            match reason {
-                CloseReason::SlowConsumerPendingBytes => log.info(format_args!(
-                    "{ip}:{port} - cid:{cid} - Slow Consumer Detected: MaxPending of {max_pending} \
-                     Exceeded"
-                )),
-                CloseReason::SlowConsumerWriteDeadline => log.info(format_args!(
-                    "{ip}:{port} - cid:{cid} - Slow Consumer Detected: WriteDeadline of \
-                     {write_deadline} exceeded with {chunks} chunks of {pending} total bytes."
-                )),
-                reason => log.debug(format_args!(
-                    "{ip}:{port} - cid:{cid} - Client connection closed: {}",
-                    reason.as_str()
-                )),
+            if let Some(slow) = events::say(event, &self.control) {
+                self.slow.record(&slow.name, slow.account);
             }
+        }
+    }
+
+    /// Answers the monitor: at most one slice.
+    #[cold]
+    fn answer(&self, inquiry: &Inquiry) {
+        let core = &self.core;
+        inquiry.answer(match &inquiry.ask {
+            Ask::Totals => Answer::Totals(Box::new(self.totals())),
+            Ask::Connections { from } => Answer::Connections(core.connections_from(*from)),
+            Ask::Closed { from, subscriptions } => {
+                Answer::Connections(core.closed_from(*from, *subscriptions))
+            }
+            Ask::Subscriptions { from, of } => {
+                Answer::Subscriptions(core.subscriptions_from(*from, of.as_deref()))
+            }
+        });
+    }
+
+    fn totals(&self) -> ShardTotals {
+        let lane = |to: ShardId| {
+            let to = usize::from(to.0);
+            LaneDepth {
+                to,
+                control: self.endpoint.control_depth(to) as u64,
+                data: self.endpoint.data_depth(to) as u64,
+            }
+        };
+        let acceptor = self.acceptor.as_ref();
+        ShardTotals {
+            lanes: self.core.peers().map(lane).collect(),
+            turns: self.turn_times,
+            slow: self.slow.clone(),
+            log_lines_dropped: acceptor.map_or(0, |_| self.control.log.dropped_lines()),
+            accepting: acceptor.is_some_and(|acceptor| acceptor.listener().is_some()),
+            ..self.core.totals()
         }
     }
 

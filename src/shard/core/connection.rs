@@ -117,6 +117,13 @@ pub(super) struct Connection {
     pub(super) in_bytes: u64,
     pub(super) out_messages: u64,
     pub(super) out_bytes: u64,
+    /// Times that it was slowed down.
+    pub(super) stalls: u64,
+    /// When it was accepted.
+    pub(super) opened_at: u64,
+    /// When messages were last sent to it, and how many had been by then.
+    pub(super) sent_at: u64,
+    pub(super) sent_messages: u64,
     pub(super) client: Box<Client>,
 }
 
@@ -167,6 +174,10 @@ impl Connection {
             in_bytes: 0,
             out_messages: 0,
             out_bytes: 0,
+            stalls: 0,
+            opened_at: 0,
+            sent_at: 0,
+            sent_messages: 0,
             client: Box::new(client),
         }
     }
@@ -210,6 +221,16 @@ impl Connections {
     #[inline]
     pub(super) fn at(&mut self, slot: ConnId) -> Option<&mut Connection> {
         self.slots.get_mut(slot.0 as usize)?.as_mut()
+    }
+
+    /// The connection of a slot, to look at.
+    pub(super) fn peek(&self, slot: ConnId) -> Option<&Connection> {
+        self.slots.get(slot.0 as usize)?.as_ref()
+    }
+
+    /// Slots there are, used or not.
+    pub(super) fn slots(&self) -> u32 {
+        u32::try_from(self.slots.len()).unwrap_or(u32::MAX)
     }
 
     /// The connection that `key` names, if it still lives.

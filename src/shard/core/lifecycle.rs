@@ -2,6 +2,7 @@
 
 use super::connection::{ConnKey, Phase};
 use super::control::Control;
+use super::label::label;
 use super::timers::Timer;
 use super::{Core, Event};
 use crate::client::{Client, Tick};
@@ -29,6 +30,7 @@ impl Core {
         let due = self.now + self.config.keepalive.interval;
         if let Some(connection) = self.deliverer.connections.get(key) {
             connection.ping_due = due;
+            connection.opened_at = self.now;
         }
         self.timers.set(due, Timer::Ping, key);
         self.send_info(key, false);
@@ -131,6 +133,7 @@ impl Core {
             Tick::Ping => self.send(key, b"PING\r\n"),
             Tick::Skip => {}
             Tick::Stale => {
+                self.counters.stale_connections += 1;
                 return self.fail(key, WireError::StaleConnection, CloseReason::StaleConnection);
             }
         }
@@ -184,13 +187,8 @@ impl Core {
             }
             Phase::Flushing | Phase::Closing | Phase::Gone => return,
         }
-        self.events.push(Event::Closed {
-            cid: connection.client.cid,
-            host: connection.client.host.clone(),
-            reason,
-            pending: connection.out.pending(),
-            chunks: connection.out.flight_segments(),
-        });
+        self.note_closed(key, reason);
+        let Some(connection) = self.deliverer.connections.get(key) else { return };
         connection.phase = Phase::Flushing;
         connection.inbox = Vec::new();
         if !flush {
@@ -202,6 +200,30 @@ impl Core {
         }
         self.barrier.forget(key);
         self.drop_subscriptions(key);
+    }
+
+    /// Tells the log and monitoring of a connection that ends.
+    fn note_closed(&mut self, key: ConnKey, reason: CloseReason) {
+        self.remember(key, reason);
+        let is_slow = matches!(
+            reason,
+            CloseReason::SlowConsumerPendingBytes | CloseReason::SlowConsumerWriteDeadline
+        );
+        let slow = if is_slow { self.slow_consumer(key) } else { None };
+        let Some(connection) = self.deliverer.connections.get(key) else { return };
+        self.events.push(Event::Closed {
+            cid: connection.client.cid,
+            host: connection.client.host.clone(),
+            reason,
+            pending: connection.out.pending(),
+            chunks: connection.out.flight_segments(),
+            label: if is_slow || self.config.debug {
+                label(&connection.client)
+            } else {
+                String::new()
+            },
+            slow,
+        });
     }
 
     /// Removes every live subscription of a connection.
@@ -280,6 +302,7 @@ impl Core {
         if let Some(connection) = self.deliverer.connections.at(slot) {
             let client = &connection.client;
             let (cid, host) = (client.cid, client.host.clone());
+            let text = format!("{}{text}", label(client));
             self.events.push(Event::Line { cid, host, trace, text });
         }
     }
@@ -356,6 +379,7 @@ impl Core {
         let owed = std::mem::take(&mut connection.stall_owed);
         if owed > 0 && connection.phase == Phase::Open && !connection.pause.stall {
             connection.pause.stall = true;
+            connection.stalls += 1;
             self.counters.stalls += 1;
             self.timers.set(self.now + owed, Timer::Stall, key);
         }

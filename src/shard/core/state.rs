@@ -13,10 +13,12 @@ use super::lane_out::LaneOut;
 use super::no_responders::OpenRequests;
 use super::publish::Picks;
 use super::random::Random;
+use super::snapshot::SlowConsumer;
 use super::timers;
 use super::timers::Timers;
 use super::trace::TraceOptions;
 use crate::client::{Authorization, KeepaliveLimits, Limits};
+use crate::monitor::ClosedRing;
 use crate::net::Segment;
 use crate::proto::{InfoTemplate, ParserLimits};
 use crate::router::{ConnId, InterestChange, Router, RouterLimits, ShardId};
@@ -84,6 +86,10 @@ pub struct Counters {
     pub slow_consumers: u64,
     /// Connections opened.
     pub opened: u64,
+    /// Connections that have ended.
+    pub closed: u64,
+    /// Connections closed because they answered no PING.
+    pub stale_connections: u64,
 }
 
 /// What a shard has under way with the others; nothing of it is left when all
@@ -137,6 +143,7 @@ pub struct Core {
     pub(super) pressed: Vec<ConnKey>,
     pub(super) ready: Vec<ConnKey>,
     pub(super) events: Vec<Event>,
+    pub(super) closed: ClosedRing,
     pub(super) internal: Internal,
     pub(super) lame_duck: bool,
     /// Nanoseconds between two closed connections in lame duck mode.
@@ -160,6 +167,10 @@ pub enum Event {
         pending: usize,
         /// Chunks of the send under way.
         chunks: usize,
+        /// Who it is, for a log line.
+        label: String,
+        /// Who it is in detail, if it was too slow.
+        slow: Option<Box<SlowConsumer>>,
     },
     /// A line for the log: of the debug level, or of the trace level.
     Line {
@@ -216,6 +227,7 @@ impl Core {
             pressed: Vec::new(),
             ready: Vec::new(),
             events: Vec::new(),
+            closed: ClosedRing::default(),
             internal: Internal::default(),
             lame_duck: false,
             lame_duck_gap: 0,
@@ -346,6 +358,10 @@ impl Core {
             return None;
         }
         connection.send_started = self.now;
+        if connection.sent_messages != connection.out_messages {
+            connection.sent_messages = connection.out_messages;
+            connection.sent_at = self.now;
+        }
         if !connection.write_timer {
             connection.write_timer = true;
             let deadline = self.now + self.config.write_deadline;

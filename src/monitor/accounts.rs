@@ -1,0 +1,208 @@
+//! `/accountz` and `/accstatz`.
+
+use serde::Serialize;
+
+use super::facts::ServerFacts;
+use super::query::{BadRequest, Query};
+use super::snapshot::{ConnectionSnapshot, ShardTotals};
+use super::subsz::SublistStats;
+use super::times::rfc3339;
+
+#[derive(Debug, Serialize)]
+pub(super) struct Accountz<'a> {
+    server_id: &'a str,
+    now: String,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    system_account: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    accounts: Option<&'a [String]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    account_detail: Option<AccountDetail<'a>>,
+}
+
+#[derive(Debug, Serialize)]
+struct AccountDetail<'a> {
+    account_name: &'a str,
+    update_time: String,
+    #[serde(skip_serializing_if = "super::json::is_false")]
+    is_system: bool,
+    expired: bool,
+    complete: bool,
+    jetstream_enabled: bool,
+    leafnode_connections: u64,
+    client_connections: u64,
+    subscriptions: u64,
+    name_tag: &'a str,
+    sublist_stats: SublistStats,
+}
+
+/// The list of accounts, or one of them.
+pub(super) fn accountz<'a>(
+    facts: &'a ServerFacts,
+    query: &Query,
+    shards: &[ShardTotals],
+    connections: &[ConnectionSnapshot],
+    now: u64,
+) -> Result<Accountz<'a>, BadRequest> {
+    let name = query.text("acc");
+    let found = facts.accounts.iter().find(|account| *account == name);
+    if found.is_none() && !name.is_empty() {
+        return Err(BadRequest::Account(name.to_owned()));
+    }
+    let detail = found.map(|account| {
+        let own = connections.iter().filter(|entry| *entry.account == **account);
+        let (clients, subscriptions) =
+            own.fold((0, 0), |(count, sum), entry| (count + 1, sum + entry.subscriptions));
+        let is_system = *account == facts.system_account;
+        AccountDetail {
+            account_name: account,
+            update_time: rfc3339(facts.config_load_time),
+            is_system,
+            expired: false,
+            complete: true,
+            jetstream_enabled: false,
+            leafnode_connections: 0,
+            client_connections: clients,
+            subscriptions,
+            name_tag: account,
+            sublist_stats: if is_system {
+                SublistStats::default()
+            } else {
+                SublistStats::of(shards)
+            },
+        }
+    });
+    Ok(Accountz {
+        server_id: &facts.server_id,
+        now: rfc3339(now),
+        system_account: &facts.system_account,
+        accounts: detail.is_none().then_some(&*facts.accounts),
+        account_detail: detail,
+    })
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct Accstatz<'a> {
+    server_id: &'a str,
+    now: String,
+    account_statz: Vec<AccountStat<'a>>,
+}
+
+#[derive(Debug, Serialize)]
+struct AccountStat<'a> {
+    acc: &'a str,
+    name: &'a str,
+    conns: u64,
+    leafnodes: u64,
+    total_conns: u64,
+    num_subscriptions: u64,
+    sent: Traffic,
+    received: Traffic,
+    slow_consumers: u64,
+}
+
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+struct Traffic {
+    msgs: u64,
+    bytes: u64,
+    gateways: Amount,
+    routes: Amount,
+    leafs: Amount,
+}
+
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+struct Amount {
+    msgs: u64,
+    bytes: u64,
+}
+
+/// Figures of the accounts, of those with connections unless `unused=1`.
+///
+/// Messages are those of the connections that are open: per account nothing
+/// else is counted.
+pub(super) fn accstatz<'a>(
+    facts: &'a ServerFacts,
+    query: &Query,
+    connections: &[ConnectionSnapshot],
+    now: u64,
+) -> Result<Accstatz<'a>, BadRequest> {
+    let unused = query.boolean("unused")?;
+    let stats = facts.accounts.iter().map(|account| {
+        let mut stat = AccountStat {
+            acc: account,
+            name: account,
+            conns: 0,
+            leafnodes: 0,
+            total_conns: 0,
+            num_subscriptions: 0,
+            sent: Traffic::default(),
+            received: Traffic::default(),
+            slow_consumers: 0,
+        };
+        for connection in connections.iter().filter(|entry| *entry.account == **account) {
+            stat.conns += 1;
+            stat.total_conns += 1;
+            stat.num_subscriptions += connection.subscriptions;
+            stat.sent.msgs += connection.out_messages;
+            stat.sent.bytes += connection.out_bytes;
+            stat.received.msgs += connection.in_messages;
+            stat.received.bytes += connection.in_bytes;
+        }
+        stat
+    });
+    let account_statz = stats.filter(|stat| unused || stat.total_conns > 0).collect();
+    Ok(Accstatz { server_id: &facts.server_id, now: rfc3339(now), account_statz })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn facts() -> ServerFacts {
+        ServerFacts {
+            system_account: "$SYS".to_owned(),
+            accounts: vec!["$SYS".to_owned(), "$G".to_owned()],
+            ..ServerFacts::default()
+        }
+    }
+
+    fn connections() -> Vec<ConnectionSnapshot> {
+        let connection = ConnectionSnapshot {
+            account: "$G".into(),
+            subscriptions: 2,
+            in_messages: 3,
+            out_bytes: 4,
+            ..ConnectionSnapshot::default()
+        };
+        vec![connection.clone(), connection]
+    }
+
+    #[test]
+    fn an_account_is_listed_or_shown_or_unknown() {
+        let (facts, connections) = (facts(), connections());
+        let page = |query| {
+            let page = accountz(&facts, &Query::parse(query), &[], &connections, 0);
+            page.map(|page| serde_json::to_value(page).unwrap())
+        };
+        let all = page("").unwrap();
+        assert_eq!(all["accounts"], serde_json::json!(["$SYS", "$G"]));
+        let one = page("acc=$G").unwrap();
+        assert_eq!(one["account_detail"]["client_connections"], 2);
+        assert_eq!(one["account_detail"]["subscriptions"], 4);
+        assert!(one.get("accounts").is_none());
+        assert_eq!(page("acc=NOPE").unwrap_err().to_string(), "Account NOPE does not exist");
+    }
+
+    #[test]
+    fn accounts_without_connections_show_only_if_asked_for() {
+        let (facts, connections) = (facts(), connections());
+        let page = |query| {
+            let page = accstatz(&facts, &Query::parse(query), &connections, 0).unwrap();
+            serde_json::to_value(page).unwrap()["account_statz"].clone()
+        };
+        let used = page("");
+        assert_eq!(used.as_array().unwrap().len(), 1);
+        assert_eq!((&used[0]["conns"], &used[0]["received"]["msgs"]), (&2.into(), &6.into()));
+        assert_eq!(page("unused=1").as_array().unwrap().len(), 2);
+    }
+}

@@ -1,0 +1,84 @@
+//! What does not change while the server runs, or changes with a reload only.
+
+use std::collections::BTreeMap;
+
+/// The server's identity and limits as monitoring shows them. Times are
+/// nanoseconds of the wall clock since 1970 unless said otherwise.
+#[derive(Clone, Debug, Default)]
+pub struct ServerFacts {
+    /// `N...`, the server's public key.
+    pub server_id: String,
+    /// Configured, or the id.
+    pub server_name: String,
+    /// The release of nats-server whose behaviour this is.
+    pub version: String,
+    /// Midge's own release.
+    pub midge_version: String,
+    /// Host of INFO.
+    pub host: String,
+    /// Port of INFO.
+    pub port: u16,
+    /// Whether clients must show credentials.
+    pub auth_required: bool,
+    /// Addresses that INFO offers.
+    pub connect_urls: Vec<String>,
+    /// Connections at one time.
+    pub max_connections: u64,
+    /// Subscriptions of one connection; 0 is no limit.
+    pub max_subscriptions: u64,
+    /// Nanoseconds.
+    pub ping_interval: u64,
+    /// Unanswered PINGs.
+    pub ping_max: u32,
+    /// Host of the monitoring listener.
+    pub http_host: String,
+    /// Its port as bound; 0 if there is none.
+    pub http_port: u16,
+    /// As configured.
+    pub http_base_path: String,
+    /// Seconds.
+    pub auth_timeout: f64,
+    /// Bytes.
+    pub max_control_line: u64,
+    /// Bytes.
+    pub max_payload: u64,
+    /// Bytes.
+    pub max_pending: u64,
+    /// Nanoseconds.
+    pub write_deadline: u64,
+    /// Closed connections that pages show.
+    pub max_closed_clients: usize,
+    /// Cores of the machine.
+    pub cores: usize,
+    /// Shards.
+    pub shards: usize,
+    /// When the server started.
+    pub start: u64,
+    /// The same moment on the monotonic clock.
+    pub start_monotonic: u64,
+    /// When the configuration was read.
+    pub config_load_time: u64,
+    /// `sha256:<hex>`, or empty.
+    pub config_digest: String,
+    /// Tags.
+    pub tags: Vec<String>,
+    /// Metadata.
+    pub metadata: BTreeMap<String, String>,
+    /// The system account's name.
+    pub system_account: String,
+    /// All accounts' names, the system account included.
+    pub accounts: Vec<String>,
+    /// The command line.
+    pub command_line: Vec<String>,
+}
+
+impl ServerFacts {
+    /// The wall-clock time of a moment of the monotonic clock.
+    pub(super) fn wall(&self, monotonic: u64) -> u64 {
+        if monotonic >= self.start_monotonic {
+            self.start.saturating_add(monotonic - self.start_monotonic)
+        } else {
+            self.start.saturating_sub(self.start_monotonic - monotonic)
+        }
+    }
+}

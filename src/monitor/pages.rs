@@ -1,0 +1,276 @@
+//! Which path is which page, and what has to be asked for it.
+
+use std::collections::BTreeMap;
+use std::sync::mpsc::Receiver;
+
+use serde::Serialize;
+
+use super::accounts::{accountz, accstatz};
+use super::connz::{choose, connz, connz_of_nobody, ConnzOptions, State};
+use super::debug_vars::debug_vars;
+use super::empty::{gatewayz, jsz, leafz, routez};
+use super::facts::ServerFacts;
+use super::healthz::{healthz, HealthzOptions};
+use super::http::{clean_path, Request, Response, HTML, NOT_FOUND, TEXT};
+use super::index::index;
+use super::inquiry::Inquirer;
+use super::json;
+use super::metrics;
+use super::process::UsageMeter;
+use super::query::{BadRequest, Query, Subscriptions};
+use super::snapshot::ShardTotals;
+use super::subsz::{subsz, SublistStats, SubszOptions};
+use super::varz::varz;
+use crate::host;
+
+/// Everything a page is made of.
+#[derive(Debug)]
+pub(super) struct Pages {
+    facts: ServerFacts,
+    /// Facts after a reload.
+    updates: Receiver<ServerFacts>,
+    inquirer: Inquirer,
+    /// Requests by path, of those that are pages.
+    requests: BTreeMap<&'static str, u64>,
+    meter: UsageMeter,
+}
+
+impl Pages {
+    pub(super) fn new(
+        facts: ServerFacts,
+        updates: Receiver<ServerFacts>,
+        inquirer: Inquirer,
+    ) -> Self {
+        let meter = UsageMeter::new(facts.start_monotonic);
+        Self { facts, updates, inquirer, requests: BTreeMap::new(), meter }
+    }
+
+    /// The page a request asks for.
+    pub(super) fn answer(&mut self, request: &Request) -> Response {
+        while let Ok(facts) = self.updates.try_recv() {
+            self.facts = facts;
+        }
+        let clean = clean_path(&request.path);
+        if clean != request.path {
+            return redirect(&clean, &request.query);
+        }
+        let base = self.facts.http_base_path.trim_matches('/');
+        let below = match request.path.strip_prefix('/').and_then(|path| path.strip_prefix(base)) {
+            Some("") if !base.is_empty() => "/",
+            Some(rest) if base.is_empty() => &request.path[request.path.len() - rest.len() - 1..],
+            Some(rest) if rest.starts_with('/') && rest != "/" => rest,
+            _ => return Response::plain(404, TEXT, NOT_FOUND),
+        };
+        let Some(path) = PATHS.iter().find(|path| **path == below) else {
+            return Response::plain(404, TEXT, NOT_FOUND);
+        };
+        let path = if *path == "/subscriptionsz" { "/subsz" } else { path };
+        if !UNCOUNTED.contains(&path) {
+            *self.requests.entry(path).or_default() += 1;
+        }
+        let query = Query::parse(&request.query);
+        self.page(path, &query)
+            .unwrap_or_else(|refusal| Response::plain(400, TEXT, refusal.to_string()))
+    }
+
+    fn page(&mut self, path: &str, query: &Query) -> Result<Response, BadRequest> {
+        let now = host::monotonic_ns();
+        let wall = self.facts.wall(now);
+        let facts = &self.facts;
+        Ok(match path {
+            "/" => {
+                let body = index(&facts.version, &facts.midge_version, &facts.http_base_path);
+                Response::plain(200, HTML, body)
+            }
+            "/varz" => {
+                let shards = self.inquirer.totals();
+                let usage = self.meter.look(now);
+                page(&varz(facts, &shards, &self.requests, usage, wall))
+            }
+            "/connz" => self.connz(&ConnzOptions::parse(query)?),
+            "/subsz" => self.subsz(&SubszOptions::parse(query)?, wall),
+            "/healthz" => {
+                let options = HealthzOptions::parse(query)?;
+                let verdict = healthz(&options, is_accepting(&self.inquirer.totals()));
+                Response::json(verdict.http_status, json::compact(&verdict))
+            }
+            "/accountz" => {
+                let wants_one = !query.text("acc").is_empty();
+                let connections = if wants_one { self.inquirer.connections() } else { Vec::new() };
+                let shards = if wants_one { self.inquirer.totals() } else { Vec::new() };
+                page(&accountz(facts, query, &shards, &connections, wall)?)
+            }
+            "/accstatz" => page(&accstatz(facts, query, &self.inquirer.connections(), wall)?),
+            "/routez" => page(&routez(facts, query, wall)?),
+            "/gatewayz" => page(&gatewayz(facts, query, wall)?),
+            "/leafz" => page(&leafz(facts, query, wall)?),
+            "/jsz" => page(&jsz(facts, query, wall)?),
+            "/raftz" => Response::plain(404, TEXT, "No Raft nodes registered"),
+            "/ipqueuesz" => {
+                query.boolean("all")?;
+                Response::json(200, b"{}".to_vec())
+            }
+            "/metrics" => {
+                let shards = self.inquirer.totals();
+                let usage = self.meter.look(now);
+                Response::plain(200, metrics::CONTENT_TYPE, metrics::metrics(facts, &shards, usage))
+            }
+            "/debug/vars" => {
+                let usage = self.meter.look(now);
+                let body = json::pretty(&debug_vars(&facts.command_line, usage));
+                Response::plain(200, "application/json; charset=utf-8", body)
+            }
+            _ => Response::plain(404, TEXT, NOT_FOUND),
+        })
+    }
+
+    fn connz(&self, options: &ConnzOptions) -> Response {
+        let facts = &self.facts;
+        if !options.account.is_empty() && !facts.accounts.contains(&options.account) {
+            return page(&connz_of_nobody(options, facts.wall(host::monotonic_ns())));
+        }
+        let mut connections = Vec::new();
+        if options.state != State::Closed {
+            connections.extend(self.inquirer.connections());
+        }
+        if options.state != State::Open {
+            let mut closed = self.inquirer.closed(options.subscriptions != Subscriptions::No);
+            // Each shard remembers that many; the oldest of all are left out.
+            closed.sort_by_key(|entry| std::cmp::Reverse(entry.closed.map_or(0, |(at, _)| at)));
+            closed.truncate(facts.max_closed_clients);
+            connections.extend(closed);
+        }
+        let now = host::monotonic_ns();
+        let chosen = choose(options, connections, now);
+        let subscriptions = if options.subscriptions == Subscriptions::No {
+            Vec::new()
+        } else {
+            let open = chosen.connections.iter().filter(|entry| entry.closed.is_none());
+            let mut cids: Vec<u64> = open.map(|entry| entry.cid).collect();
+            cids.sort_unstable();
+            self.inquirer.subscriptions(Some(cids.into()))
+        };
+        page(&connz(facts, options, chosen, subscriptions, now))
+    }
+
+    fn subsz(&self, options: &SubszOptions, wall: u64) -> Response {
+        let facts = &self.facts;
+        let is_known = options.account.is_empty() || facts.accounts.contains(&options.account);
+        let shards = if is_known { self.inquirer.totals() } else { Vec::new() };
+        let list = if options.list { self.inquirer.subscriptions(None) } else { Vec::new() };
+        page(&subsz(facts, options, SublistStats::of(&shards), list, wall))
+    }
+}
+
+/// Whether shard 0 has answered, and takes connections.
+fn is_accepting(shards: &[ShardTotals]) -> bool {
+    shards.iter().any(|totals| totals.accepting)
+}
+
+fn page(value: &impl Serialize) -> Response {
+    Response::json(200, json::pretty(value))
+}
+
+fn redirect(to: &str, query: &str) -> Response {
+    let location = if query.is_empty() { to.to_owned() } else { format!("{to}?{query}") };
+    let shown = location.replace('&', "&amp;").replace('<', "&lt;").replace('"', "&#34;");
+    let body = format!("<a href=\"{shown}\">Temporary Redirect</a>.\n\n");
+    // Nothing of a request may become a header line of its own.
+    let location = location.replace(|c: char| c.is_control(), "");
+    Response { location: Some(location), ..Response::plain(307, HTML, body) }
+}
+
+/// Every page, below the base path.
+const PATHS: [&str; 16] = [
+    "/",
+    "/varz",
+    "/connz",
+    "/subsz",
+    "/subscriptionsz",
+    "/healthz",
+    "/accountz",
+    "/accstatz",
+    "/routez",
+    "/gatewayz",
+    "/leafz",
+    "/jsz",
+    "/raftz",
+    "/ipqueuesz",
+    "/metrics",
+    "/debug/vars",
+];
+
+/// Those that `http_req_stats` leaves out.
+const UNCOUNTED: [&str; 2] = ["/metrics", "/debug/vars"];
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::channel;
+
+    use super::*;
+    use crate::monitor::inquiry::lines;
+
+    fn pages(base: &str) -> Pages {
+        let facts = ServerFacts { http_base_path: base.to_owned(), ..ServerFacts::default() };
+        let (inquirer, _gone) = lines(1, |_| {});
+        Pages::new(facts, channel().1, inquirer)
+    }
+
+    fn status(pages: &mut Pages, target: &str) -> u16 {
+        let (path, query) = target.split_once('?').unwrap_or((target, ""));
+        let request = Request {
+            path: path.to_owned(),
+            query: query.to_owned(),
+            head_only: false,
+            keep_alive: true,
+            is_http_1_0: false,
+            body_bytes: 0,
+        };
+        pages.answer(&request).status
+    }
+
+    #[test]
+    fn every_page_answers_even_if_no_shard_does() {
+        let mut pages = pages("");
+        for path in PATHS {
+            let expected = match path {
+                "/raftz" => 404,
+                "/healthz" => 500,
+                _ => 200,
+            };
+            assert_eq!(status(&mut pages, path), expected, "{path}");
+        }
+        assert_eq!(pages.requests["/subsz"], 2);
+        assert!(!pages.requests.contains_key("/metrics"));
+        for (target, expected) in [
+            ("/nope", 404),
+            ("/varz/", 404),
+            ("//varz", 307),
+            ("/VARZ", 404),
+            ("/connz?limit=x", 400),
+            ("/jsz?raft=x", 400),
+            ("/ipqueuesz?all=x", 400),
+        ] {
+            assert_eq!(status(&mut pages, target), expected, "{target}");
+        }
+    }
+
+    #[test]
+    fn a_base_path_comes_before_every_page() {
+        for base in ["/nats", "nats", "/nats/"] {
+            let mut pages = pages(base);
+            for (target, expected) in
+                [("/nats", 200), ("/nats/varz", 200), ("/varz", 404), ("/", 404), ("/nats/", 404)]
+            {
+                assert_eq!(status(&mut pages, target), expected, "{base}: {target}");
+            }
+            assert_eq!(status(&mut pages, "/natsvarz"), 404);
+        }
+    }
+
+    #[test]
+    fn a_redirect_carries_no_line_of_the_request() {
+        let answer = redirect("/varz", "a=\r\nX: y");
+        assert!(!answer.location.unwrap().contains(['\r', '\n']));
+    }
+}

@@ -1,0 +1,81 @@
+//! Who a client is, for people: in log lines and on monitoring pages.
+
+use crate::client::Client;
+use crate::subject::AccountId;
+
+/// The name of an account.
+pub(super) fn account_name(_account: AccountId) -> &'static str {
+    "$G"
+}
+
+/// Who the client says it is; nothing secret of it.
+pub(super) fn user_of(client: &Client) -> &str {
+    let Some(options) = client.described.as_deref() else { return "" };
+    match options {
+        options if !options.nkey.is_empty() => &options.nkey,
+        options if !options.user.is_empty() => &options.user,
+        options if !options.auth_token.is_empty() => "[REDACTED]",
+        _ => "",
+    }
+}
+
+/// What nats-server puts between a connection's number and what it says of it:
+/// `"v1.2:go:name" - "$G/user:ada" - `; of what is not known nothing.
+pub(super) fn label(client: &Client) -> String {
+    let Some(options) = client.described.as_deref().filter(|_| client.connected) else {
+        return String::new();
+    };
+    let version = match options.version.as_str() {
+        "" => String::new(),
+        version => format!("v{version}"),
+    };
+    let parts = [version.as_str(), &options.lang, &options.name];
+    let parts: Vec<&str> = parts.into_iter().filter(|part| !part.is_empty()).collect();
+    let account = account_name(client.account);
+    let who = match options {
+        options if !options.nkey.is_empty() => format!("{account}/nkey:{}", options.nkey),
+        options if !options.user.is_empty() => format!("{account}/user:{}", options.user),
+        options if !options.auth_token.is_empty() => format!("{account}/token"),
+        _ => String::new(),
+    };
+    let texts = [parts.join(":"), who];
+    let shown = texts.iter().filter(|text| !text.is_empty());
+    shown.map(|text| format!("{text:?} - ")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client::Authorization;
+
+    fn client(connect: &str) -> Client {
+        let mut client = Client::new(1, "h".into(), &Authorization::Open, 0);
+        client.handle_connect(connect.as_bytes(), &Authorization::Open, true).unwrap();
+        client
+    }
+
+    #[test]
+    fn labels_are_those_of_nats_server() {
+        for (connect, text) in [
+            (r#"{"verbose":false}"#, ""),
+            (
+                r#"{"name":"c1","lang":"go","version":"1.2","user":"u","pass":"p"}"#,
+                r#""v1.2:go:c1" - "$G/user:u" - "#,
+            ),
+            (r#"{"auth_token":"s3cret"}"#, r#""$G/token" - "#),
+            (r#"{"name":"a\"b"}"#, r#""a\"b" - "#),
+            (r#"{"lang":"go"}"#, r#""go" - "#),
+        ] {
+            assert_eq!(label(&client(connect)), text);
+        }
+        let nobody = Client::new(1, "h".into(), &Authorization::Open, 0);
+        assert_eq!(label(&nobody), "");
+        assert_eq!(user_of(&nobody), "");
+    }
+
+    #[test]
+    fn a_token_is_not_shown() {
+        assert_eq!(user_of(&client(r#"{"auth_token":"s3cret"}"#)), "[REDACTED]");
+        assert_eq!(user_of(&client(r#"{"user":"u","pass":"s3cret"}"#)), "u");
+    }
+}

@@ -1,0 +1,123 @@
+//! Setting monitoring up: its listener, and what it knows from the start.
+
+use std::net::SocketAddr;
+
+use super::start::{nanoseconds, server_info, Identity, RunError};
+use crate::config::{Options, COMPATIBLE_VERSION, MIDGE_VERSION};
+use crate::host;
+use crate::log::Log;
+use crate::monitor::{Monitor, ServerFacts};
+
+/// Binds the monitoring port if there is to be one.
+///
+/// # Errors
+/// The port is taken, or the address none of this machine.
+pub(super) fn bind(
+    options: &Options,
+    log: &Log,
+) -> Result<Option<(Monitor, SocketAddr)>, RunError> {
+    let Some((host, port)) = options.http_listen() else { return Ok(None) };
+    let refuse = |error: std::io::Error| {
+        let shown = shown(host, port);
+        RunError::Monitor(format!("listen tcp {shown}: bind: {}", host::go_error_text(&error)))
+    };
+    let monitor = Monitor::bind(host, port).map_err(refuse)?;
+    let address = monitor.address().map_err(refuse)?;
+    log.info(format_args!("Starting http monitor on {}", shown(host, address.port())));
+    Ok(Some((monitor, address)))
+}
+
+/// What monitoring shows without asking a shard.
+pub(super) fn facts(
+    options: &Options,
+    identity: &Identity,
+    client: SocketAddr,
+    monitoring: SocketAddr,
+    shards: usize,
+) -> ServerFacts {
+    let info = server_info(options, identity, client);
+    let now = u64::try_from(host::wall_clock_since_epoch().as_nanos()).unwrap_or(0);
+    ServerFacts {
+        server_id: info.server_id,
+        server_name: info.server_name,
+        version: COMPATIBLE_VERSION.to_owned(),
+        midge_version: MIDGE_VERSION.to_owned(),
+        host: info.host,
+        port: info.port,
+        auth_required: info.auth_required,
+        connect_urls: Vec::new(),
+        max_connections: options.max_connections as u64,
+        max_subscriptions: options.max_subscriptions as u64,
+        ping_interval: nanoseconds(options.ping_interval),
+        ping_max: options.ping_max,
+        http_host: options.http_listen().map_or("", |(host, _)| host).to_owned(),
+        http_port: monitoring.port(),
+        http_base_path: options.http_base_path.clone(),
+        auth_timeout: options.auth_timeout.as_secs_f64(),
+        max_control_line: options.max_control_line as u64,
+        max_payload: options.max_payload as u64,
+        max_pending: options.max_pending as u64,
+        write_deadline: nanoseconds(options.write_deadline),
+        max_closed_clients: options.max_closed_clients,
+        cores: host::available_cpus().len(),
+        shards,
+        start: now,
+        start_monotonic: host::monotonic_ns(),
+        config_load_time: now,
+        config_digest: options.config_digest.clone().unwrap_or_default(),
+        tags: options.server_tags.clone(),
+        metadata: options.server_metadata.clone(),
+        system_account: "$SYS".to_owned(),
+        accounts: vec!["$SYS".to_owned(), "$G".to_owned()],
+        command_line: shown_command_line(std::env::args()),
+    }
+}
+
+/// The command line without what is secret in it.
+fn shown_command_line(words: impl Iterator<Item = String>) -> Vec<String> {
+    let mut hide_next = false;
+    let shown = words.map(|word| {
+        if std::mem::take(&mut hide_next) {
+            return HIDDEN.to_owned();
+        }
+        let flag = word.trim_start_matches('-');
+        let (name, value) = flag.split_once('=').unwrap_or((flag, ""));
+        if !word.starts_with('-') || !SECRET_FLAGS.contains(&name) {
+            return word;
+        }
+        hide_next = value.is_empty() && !word.contains('=');
+        if hide_next {
+            word
+        } else {
+            format!("{}={HIDDEN}", &word[..word.len() - value.len() - 1])
+        }
+    });
+    shown.collect()
+}
+
+const SECRET_FLAGS: [&str; 2] = ["pass", "auth"];
+const HIDDEN: &str = "[REDACTED]";
+
+/// `host:port`, an IPv6 host in brackets.
+fn shown(host: &str, port: u16) -> String {
+    if host.contains(':') {
+        format!("[{host}]:{port}")
+    } else {
+        format!("{host}:{port}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_of_the_command_line_are_not_shown() {
+        let words = ["midge", "--user", "u", "--pass", "s3cret", "-auth=s3cret", "-D"];
+        let shown = shown_command_line(words.map(str::to_owned).into_iter());
+        assert_eq!(
+            shown,
+            ["midge", "--user", "u", "--pass", "[REDACTED]", "-auth=[REDACTED]", "-D"]
+        );
+    }
+}
