@@ -12,11 +12,16 @@ use crate::error::Error;
 use crate::output::{report, text};
 use crate::progress::Progress;
 use crate::recorder::Span;
-use crate::suite::{self, FloorPair, RowOutcome};
+use crate::suite::{self, FloorPair, Row, RowOutcome};
 use crate::sys::affinity::{parse_list, CpuMask};
 use crate::sys::{clock, process};
 use crate::workload::floor::Floor;
 use crate::workload::idle::Idle;
+use crate::workload::jetstream::consume::{Ack, Consume, Mode};
+use crate::workload::jetstream::get::Get;
+use crate::workload::jetstream::publisher::Publishing;
+use crate::workload::jetstream::stream::Stream;
+use crate::workload::jetstream::streams::{Shape, Storage};
 use crate::workload::pubsub::PubSub;
 use crate::workload::request::Request;
 use crate::workload::subs::Subs;
@@ -117,6 +122,84 @@ enum Command {
         #[arg(long, default_value_t = 0.0)]
         hold: f64,
     },
+    /// Publish into JetStream streams; every acknowledgement and then the streams are checked.
+    Stream {
+        /// Publisher connections.
+        #[arg(long, default_value_t = 1)]
+        pubs: usize,
+        /// Messages (or batches) of each publisher that wait for their acknowledgement.
+        #[arg(long, default_value_t = 256)]
+        in_flight: usize,
+        /// Payload bytes.
+        #[arg(long, default_value_t = 128)]
+        size: usize,
+        /// Streams; publisher n publishes into stream n modulo this.
+        #[arg(long, default_value_t = 1)]
+        streams: usize,
+        /// A random stream for each message.
+        #[arg(long)]
+        random: bool,
+        /// Messages in an atomic batch; 1 means no batches.
+        #[arg(long, default_value_t = 1)]
+        batch: usize,
+        /// A message id in each message.
+        #[arg(long)]
+        ids: bool,
+        #[command(flatten)]
+        shape: ShapeArgs,
+        /// Messages read back and compared at the end, drawn at random if there are more.
+        #[arg(long, value_parser = quantity, default_value = "10k")]
+        read_back: f64,
+    },
+    /// Direct gets of stored messages at random.
+    Get {
+        /// Reader connections.
+        #[arg(long, default_value_t = 1)]
+        readers: usize,
+        /// Gets in flight of each.
+        #[arg(long, default_value_t = 16)]
+        in_flight: usize,
+        /// Messages published before.
+        #[arg(long, value_parser = quantity, default_value = "100k")]
+        messages: f64,
+        /// Payload bytes.
+        #[arg(long, default_value_t = 128)]
+        size: usize,
+        /// The last message of a subject instead of a sequence.
+        #[arg(long)]
+        last: bool,
+        #[command(flatten)]
+        shape: ShapeArgs,
+    },
+    /// Consume a stream; with --rate, while messages are published.
+    Consume {
+        /// How messages come.
+        #[arg(long, value_enum, default_value_t = Mode::Pull)]
+        mode: Mode,
+        /// Messages of a pull request.
+        #[arg(long, default_value_t = 500)]
+        batch: u64,
+        /// What is acknowledged.
+        #[arg(long, value_enum, default_value_t = Ack::Explicit)]
+        ack: Ack,
+        /// Flow control and heartbeats for push consumers.
+        #[arg(long)]
+        flow_control: bool,
+        /// Messages that may wait for their acknowledgement [default: the server's].
+        #[arg(long)]
+        max_ack_pending: Option<u64>,
+        /// Consumers, each of which gets every message.
+        #[arg(long, default_value_t = 1)]
+        consumers: usize,
+        /// Messages published before.
+        #[arg(long, value_parser = quantity, default_value = "200k")]
+        messages: f64,
+        /// Payload bytes.
+        #[arg(long, default_value_t = 128)]
+        size: usize,
+        #[command(flatten)]
+        shape: ShapeArgs,
+    },
     /// The machine's own latency over a bare relay; without --rate, one message in flight.
     Floor {
         /// Request and reply instead of one way.
@@ -139,10 +222,33 @@ enum Command {
         /// A file of rows instead of the built-in ones: `name | command | figures`.
         #[arg(long)]
         rows: Option<PathBuf>,
+        /// The built-in rows of JetStream instead of those of the core protocol.
+        #[arg(long, conflicts_with = "rows")]
+        jetstream: bool,
         /// Print the rows and run nothing.
         #[arg(long)]
         list: bool,
     },
+}
+
+#[derive(Args)]
+struct ShapeArgs {
+    /// Where streams keep their messages.
+    #[arg(long, value_enum, default_value_t = Storage::File)]
+    storage: Storage,
+    /// Subjects of each stream; publishers go through them in turn.
+    #[arg(long, value_parser = quantity, default_value = "1")]
+    subjects: f64,
+    /// Messages a stream keeps for each subject [default: all].
+    #[arg(long)]
+    keep: Option<usize>,
+}
+
+impl ShapeArgs {
+    fn shape(&self, streams: usize) -> Shape {
+        let (subjects, keep) = (self.subjects as usize, self.keep);
+        Shape { streams, subjects, keep, storage: self.storage }
+    }
 }
 
 #[derive(Args)]
@@ -154,9 +260,13 @@ struct ServerArgs {
     /// Its process, to read processor time and memory [default: who listens there].
     #[arg(long, global = true)]
     pid: Option<u32>,
-    /// Start the server for each run, as `midge -p {port} -a 127.0.0.1`.
+    /// Start the server for each run, as `midge -p {port} -a 127.0.0.1`; `{dir}` becomes a new
+    /// directory, for servers that keep streams.
     #[arg(long, global = true, conflicts_with_all = ["server", "pid"])]
     cmd: Option<String>,
+    /// Where the running server keeps its streams, to see what they take on disk.
+    #[arg(long, global = true)]
+    store_dir: Option<PathBuf>,
     /// A second server to compare with, in turn A B A B.
     #[arg(long, global = true)]
     vs: Option<String>,
@@ -248,8 +358,17 @@ pub fn run() -> Result<u8, Error> {
     }
     clock::precise_timers();
     process::raise_open_files();
-    if let Command::Suite { only, rows, list } = &cli.command {
-        return run_suite(&cli, only, rows.as_deref(), *list, server_mask);
+    if let Command::Suite { only, rows, jetstream, list } = &cli.command {
+        let rows = match rows {
+            Some(path) => suite::parse(&read_file(path)?)?,
+            None => suite::built_in(*jetstream)?,
+        };
+        let rows = rows.iter().filter(|row| row.is_selected(only));
+        if *list {
+            rows.for_each(|row| println!("{:40} midge-load {}", row.name, row.words.join(" ")));
+            return Ok(0);
+        }
+        return run_suite(&cli, rows, server_mask);
     }
     if matches!(cli.command, Command::Calibrate) {
         return calibrate();
@@ -277,23 +396,13 @@ fn calibrate() -> Result<u8, Error> {
 }
 
 /// Runs the rows of a suite and prints the table as it grows.
-fn run_suite(
+fn run_suite<'a>(
     cli: &Cli,
-    only: &str,
-    file: Option<&Path>,
-    list: bool,
+    rows: impl Iterator<Item = &'a Row>,
     server_mask: CpuMask,
 ) -> Result<u8, Error> {
-    let rows = match file {
-        Some(path) => suite::parse(&read_file(path)?)?,
-        None => suite::built_in()?,
-    };
     let mut done: Vec<RowOutcome> = Vec::new();
-    for row in rows.iter().filter(|row| row.is_selected(only)) {
-        if list {
-            println!("{:40} midge-load {}", row.name, row.words.join(" "));
-            continue;
-        }
+    for row in rows {
         let words = std::iter::once("midge-load").chain(row.words.iter().map(String::as_str));
         let own = Cli::try_parse_from(words)
             .map_err(|error| Error::Usage(format!("row `{}`: {error}", row.name)))?;
@@ -308,9 +417,6 @@ fn run_suite(
             eprintln!("{}", suite::table::markdown(std::slice::from_ref(&row)));
         }
         done.push(row);
-    }
-    if list {
-        return Ok(0);
     }
     if !cli.output.json_on_stdout() {
         print!("{}", suite::table::markdown(&done));
@@ -347,7 +453,8 @@ fn floor_beside(
 /// The target of workloads that need no server.
 fn nowhere() -> Target {
     let address = SocketAddr::from(([127, 0, 0, 1], 0));
-    Target { address, process: None, credentials: Credentials::default() }
+    let credentials = Credentials::default();
+    Target { address, process: None, credentials, store: None, is_fresh: true }
 }
 
 impl Cli {
@@ -367,6 +474,7 @@ impl Cli {
             user: self.servers.user.clone(),
             password: self.servers.password.clone(),
             token: self.servers.token.clone(),
+            headers: false,
         };
         let default = if sides.len() > 1 { DEFAULT_PAIRS.max(pairs_min) } else { 1 };
         let plan = Plan {
@@ -424,6 +532,48 @@ fn workload(command: &Command, rate: Option<f64>) -> Result<Workload, Error> {
         Command::Idle { connections, subscriptions, hold } => {
             Workload::Idle(Idle { connections, subscriptions, hold_seconds: hold })
         }
+        Command::Stream {
+            pubs,
+            in_flight,
+            size,
+            streams,
+            random,
+            batch,
+            ids,
+            ref shape,
+            read_back,
+        } => Workload::Stream(Stream {
+            shape: shape.shape(streams),
+            publishing: Publishing { publishers: pubs, in_flight, size, batch, random, ids },
+            read_back: read_back as u64,
+            rate,
+        }),
+        Command::Get { readers, in_flight, messages, size, last, ref shape } => {
+            let (shape, messages) = (shape.shape(1), messages as u64);
+            Workload::Get(Get { shape, messages, size, readers, in_flight, last, rate })
+        }
+        Command::Consume {
+            mode,
+            batch,
+            ack,
+            flow_control,
+            max_ack_pending,
+            consumers,
+            messages,
+            size,
+            ref shape,
+        } => Workload::Consume(Consume {
+            shape: shape.shape(1),
+            messages: messages as u64,
+            size,
+            mode,
+            batch,
+            ack,
+            flow_control,
+            max_ack_pending,
+            consumers,
+            rate,
+        }),
         Command::Floor { request, size, awake } => {
             Workload::Floor(Floor { request, size, rate, awake })
         }
@@ -465,12 +615,12 @@ impl ServerArgs {
     fn sides(&self) -> Result<Vec<Side>, Error> {
         let a = match &self.cmd {
             Some(command) => Source::Command(command.clone()),
-            None => running(&self.server, self.pid)?,
+            None => running(&self.server, self.pid, self.store_dir.clone())?,
         };
         let mut sides = vec![Side { label: self.label.clone(), source: a }];
         let b = match (&self.vs, &self.vs_cmd) {
             (_, Some(command)) => Some(Source::Command(command.clone())),
-            (Some(address), None) => Some(running(address, self.vs_pid)?),
+            (Some(address), None) => Some(running(address, self.vs_pid, None)?),
             (None, None) => None,
         };
         sides.extend(b.map(|source| Side { label: self.vs_label.clone(), source }));
@@ -533,13 +683,13 @@ fn write_file(path: &Path, text: &str) -> Result<(), Error> {
         .map_err(|source| Error::File { path: path.display().to_string(), source })
 }
 
-fn running(address: &str, pid: Option<u32>) -> Result<Source, Error> {
+fn running(address: &str, pid: Option<u32>, store: Option<PathBuf>) -> Result<Source, Error> {
     let address: SocketAddr = address
         .to_socket_addrs()
         .ok()
         .and_then(|mut found| found.next())
         .ok_or_else(|| Error::Usage(format!("`{address}` is not host:port")))?;
-    Ok(Source::Running { address, process: pid.map(|pid| process::Process { pid }) })
+    Ok(Source::Running { address, process: pid.map(|pid| process::Process { pid }), store })
 }
 
 const DEFAULT_SECONDS: f64 = 5.0;

@@ -21,6 +21,8 @@ pub struct Credentials {
     pub password: Option<String>,
     /// Token, where the server wants one instead of a user.
     pub token: Option<String>,
+    /// Ask for header blocks, and for an answer when nobody listens; JetStream needs both.
+    pub headers: bool,
 }
 
 impl Credentials {
@@ -29,7 +31,7 @@ impl Credentials {
         let mut fields = serde_json::json!({
             "verbose": false, "pedantic": false, "echo": true, "protocol": 1,
             "lang": "rust", "version": env!("CARGO_PKG_VERSION"), "name": "midge-load",
-            "headers": false, "no_responders": false,
+            "headers": self.headers, "no_responders": self.headers,
         });
         for (key, value) in
             [("user", &self.user), ("pass", &self.password), ("auth_token", &self.token)]

@@ -25,6 +25,14 @@ pub enum Error {
     /// The server sent bytes that are not the protocol.
     #[error("not the NATS protocol: {0}")]
     Protocol(String),
+    /// The server refused a request of its stream API, or did not answer it.
+    #[error("{subject}: {reason}")]
+    Api {
+        /// The request's subject.
+        subject: String,
+        /// What the server said.
+        reason: String,
+    },
     /// A server we were asked to start did not come up.
     #[error("starting `{command}`: {reason}")]
     Start {

@@ -19,6 +19,8 @@ use crate::sys::signal;
 pub struct Server {
     child: Child,
     log: PathBuf,
+    /// The directory made in place of `{dir}`, removed when the server has stopped.
+    pub directory: Option<PathBuf>,
     /// Where it listens.
     pub address: SocketAddr,
     /// The process that listens, which a wrapper script may have started in turn.
@@ -28,16 +30,24 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts `command`, with `{port}` replaced by a free port, on the processors of `mask`, and
-    /// waits until it answers a PING.
+    /// Starts `command`, with `{port}` replaced by a free port and `{dir}` by a new directory, on
+    /// the processors of `mask`, and waits until it answers a PING.
     pub fn start(command: &str, mask: CpuMask, credentials: &Credentials) -> Result<Self, Error> {
         let fail = |reason: String| Error::Start { command: command.to_owned(), reason };
         let port = free_port().map_err(|error| fail(error.to_string()))?;
-        let words = split_words(&command.replace("{port}", &port.to_string()));
+        let own = |kind: &str| {
+            std::env::temp_dir().join(format!("midge-load-{}-{port}.{kind}", std::process::id()))
+        };
+        let directory = command.contains("{dir}").then(|| own("store"));
+        let mut command_line = command.replace("{port}", &port.to_string());
+        if let Some(directory) = &directory {
+            std::fs::create_dir_all(directory).map_err(|error| fail(error.to_string()))?;
+            command_line = command_line.replace("{dir}", &directory.display().to_string());
+        }
+        let words = split_words(&command_line);
         let (program, arguments) =
             words.split_first().ok_or_else(|| Error::Usage("the command is empty".into()))?;
-        let log =
-            std::env::temp_dir().join(format!("midge-load-{}-{port}.log", std::process::id()));
+        let log = own("log");
         let output = File::create(&log).map_err(|error| fail(error.to_string()))?;
         let errors = output.try_clone().map_err(|error| fail(error.to_string()))?;
 
@@ -56,7 +66,7 @@ impl Server {
         let child = prepared.spawn().map_err(|error| fail(error.to_string()))?;
         let process = Process { pid: child.id() };
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        let mut server = Self { child, log, address, process, start_seconds: 0.0 };
+        let mut server = Self { child, log, directory, address, process, start_seconds: 0.0 };
         server.await_first_pong(started, credentials).map_err(|error| match error {
             Error::Interrupted => error,
             other => fail(format!("{other}{}", server.last_words())),
@@ -122,6 +132,9 @@ impl Drop for Server {
         // Nothing can be done about a failure to wait or to remove, and nothing depends on it.
         let _ = self.child.wait();
         let _ = std::fs::remove_file(&self.log);
+        if let Some(directory) = &self.directory {
+            let _ = std::fs::remove_dir_all(directory);
+        }
     }
 }
 

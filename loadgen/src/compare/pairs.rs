@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use serde::Serialize;
 
@@ -33,6 +34,8 @@ pub enum Source {
         address: SocketAddr,
         /// Its process, if we may watch one.
         process: Option<Process>,
+        /// Where it keeps its streams, if that is known.
+        store: Option<PathBuf>,
     },
     /// A fresh one for each run.
     Command(String),
@@ -132,19 +135,26 @@ impl Plan<'_> {
         match &side.source {
             Source::None => {
                 let address = SocketAddr::from(([127, 0, 0, 1], 0));
-                let target = Target { address, process: None, credentials };
+                let target =
+                    Target { address, process: None, credentials, store: None, is_fresh: true };
                 workload.run(&target, options, progress)
             }
-            Source::Running { address, process } => {
+            Source::Running { address, process, store } => {
                 let process = process.or_else(|| local_process(*address));
-                let target = Target { address: *address, process, credentials };
+                let (address, store) = (*address, store.clone());
+                let target = Target { address, process, credentials, store, is_fresh: false };
                 workload.run(&target, options, progress)
             }
             Source::Command(command) => {
                 let server = Server::start(command, self.server_mask, &credentials)?;
                 let idle_bytes = server.process.resident_bytes();
-                let target =
-                    Target { address: server.address, process: Some(server.process), credentials };
+                let target = Target {
+                    address: server.address,
+                    process: Some(server.process),
+                    credentials,
+                    store: server.directory.clone(),
+                    is_fresh: true,
+                };
                 let mut result = workload.run(&target, options, progress)?;
                 result.extra.insert("start_seconds".into(), server.start_seconds);
                 if let Some(bytes) = idle_bytes {

@@ -3,7 +3,7 @@
 mod rows;
 pub mod table;
 
-pub use rows::{built_in, parse};
+pub use rows::{built_in, parse, Row};
 
 use serde::Serialize;
 

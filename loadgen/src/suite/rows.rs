@@ -22,9 +22,9 @@ impl Row {
     }
 }
 
-/// The rows that come with the program.
-pub fn built_in() -> Result<Vec<Row>, Error> {
-    parse(include_str!("rows.txt"))
+/// The rows that come with the program: of the core protocol, or of JetStream.
+pub fn built_in(jetstream: bool) -> Result<Vec<Row>, Error> {
+    parse(if jetstream { include_str!("rows-jetstream.txt") } else { include_str!("rows.txt") })
 }
 
 /// Reads rows; empty lines and lines that begin with `#` are skipped.
@@ -63,7 +63,8 @@ mod tests {
     }
 
     #[test]
-    fn the_built_in_rows_are_fifteen() {
-        assert_eq!(built_in().unwrap().len(), 15);
+    fn the_built_in_rows_are_read() {
+        assert_eq!(built_in(false).unwrap().len(), 15);
+        assert_eq!(built_in(true).unwrap().len(), 22);
     }
 }

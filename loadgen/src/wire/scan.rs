@@ -31,6 +31,8 @@ pub struct Msg<'a> {
     pub reply: &'a [u8],
     /// The payload, after the header block if there is one.
     pub payload: &'a [u8],
+    /// The header block with its first line; empty if there is none.
+    pub header: &'a [u8],
     /// True if the server sent a header block, as it does to say that nobody answers.
     pub has_header: bool,
 }
@@ -98,8 +100,8 @@ fn message<'a>(
     if &body[total..total + 2] != b"\r\n" {
         return Err(Trouble::Malformed);
     }
-    let payload = &body[header..total];
-    let msg = Msg { subject: fields[0], sid: fields[1], reply, payload, has_header };
+    let (header, payload) = body[..total].split_at(header);
+    let msg = Msg { subject: fields[0], sid: fields[1], reply, payload, header, has_header };
     Ok((Op::Msg(msg), body_at + total + 2))
 }
 
@@ -132,6 +134,7 @@ mod tests {
         assert_eq!(msg(b"MSG a 7 _I.1  0\r\n\r\n").reply, b"_I.1");
         let header = msg(b"HMSG a 7 12 14\r\nNATS/1.0\r\n\r\nhi\r\n");
         assert_eq!((header.payload, header.has_header), (&b"hi"[..], true));
+        assert_eq!(header.header, b"NATS/1.0\r\n\r\n");
     }
 
     #[test]

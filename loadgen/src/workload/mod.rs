@@ -3,12 +3,14 @@
 pub mod calibrate;
 pub mod floor;
 pub mod idle;
+pub mod jetstream;
 pub mod pubsub;
 pub mod request;
 pub mod subs;
 pub mod subscriber;
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use serde::Serialize;
 
@@ -28,6 +30,10 @@ pub struct Target {
     pub process: Option<Process>,
     /// How to log in.
     pub credentials: Credentials,
+    /// Where it keeps its streams, to see them grow.
+    pub store: Option<PathBuf>,
+    /// It was started for this run alone: nothing needs to be cleaned up in it.
+    pub is_fresh: bool,
 }
 
 /// How long and how carefully to run, whatever the workload.
@@ -57,6 +63,12 @@ pub enum Workload {
     Subs(subs::Subs),
     /// Many connections that do nothing.
     Idle(idle::Idle),
+    /// Publishers into streams.
+    Stream(jetstream::stream::Stream),
+    /// Readers of stored messages.
+    Get(jetstream::get::Get),
+    /// Consumers of a stream.
+    Consume(jetstream::consume::Consume),
     /// A bare echo server: what the machine itself costs.
     Floor(floor::Floor),
 }
@@ -74,6 +86,9 @@ impl Workload {
             Self::Request(spec) => request::run(spec, target, options, progress),
             Self::Subs(spec) => subs::run(spec, target, options, progress),
             Self::Idle(spec) => idle::run(spec, target, options, progress),
+            Self::Stream(spec) => jetstream::stream::run(spec, target, options, progress),
+            Self::Get(spec) => jetstream::get::run(spec, target, options, progress),
+            Self::Consume(spec) => jetstream::consume::run(spec, target, options, progress),
             Self::Floor(spec) => floor::run(spec, options, progress),
         }
     }
@@ -85,6 +100,9 @@ impl Workload {
             Self::Request(_) => "request",
             Self::Subs(_) => "subs",
             Self::Idle(_) => "idle",
+            Self::Stream(_) => "stream",
+            Self::Get(_) => "get",
+            Self::Consume(_) => "consume",
             Self::Floor(_) => "floor",
         }
     }
