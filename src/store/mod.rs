@@ -7,8 +7,12 @@
 //! staged state, at once; what must not be told before it is durable carries
 //! the [`Commit`] it depends on.
 
+#[allow(dead_code, reason = "file storage, which follows, uses all of it")]
+mod index;
+mod memory;
 mod messages;
 
+pub use memory::{MemoryStore, MemoryStores};
 pub use messages::{
     record_bytes, Commit, Extent, Message, ReadError, Record, StorageKind, StoreError, Stores,
     StreamId, StreamStore, SubjectState,
