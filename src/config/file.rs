@@ -14,6 +14,7 @@ use super::jetstream::jetstream;
 use super::keys::{self, Key};
 use super::monitoring;
 use super::options::PORT_DEFAULT;
+use super::shards::{shards, CpuListError};
 use super::validate::go_duration;
 use super::Options;
 
@@ -119,6 +120,12 @@ pub(super) enum Problem {
     Cipher(String),
     #[error("{0} sizes defined as strings must end in K, M, G, T")]
     SizeSuffix(String),
+    #[error("error parsing cpus: {0}")]
+    Cpus(CpuListError),
+    #[error("invalid busy_poll of {0}, maximum is {1}")]
+    BusyPollLong(String, String),
+    #[error("invalid memory of {0} bytes for a shard, minimum is {1}")]
+    ShardMemorySmall(usize, usize),
     #[error("Expected a parseable size for {name:?}, got {text}")]
     Size { name: String, text: String },
 }
@@ -167,6 +174,7 @@ fn apply(name: &str, node: &Node, options: &mut Options, findings: &mut Findings
         Some(Key::NotBuilt(feature)) => Problem::NotBuilt { name: name.to_owned(), feature },
         Some(Key::Authorization) => return authorization(node, options, findings),
         Some(Key::JetStream) => return jetstream(node, options, findings),
+        Some(Key::Shards) => return shards(node, options, findings),
         Some(key) => match set(key, Entry { name, node }, options, findings) {
             Ok(()) => return,
             Err(problem) => problem,
@@ -201,7 +209,6 @@ fn set(
         Key::Port => options.port = port(entry.integer()?),
         Key::ServerName => options.server_name = server_name(entry)?,
         Key::ClientAdvertise => options.client_advertise = entry.text()?,
-        Key::Shards => options.shards = shards(entry)?,
         Key::NoAuthUser => options.no_auth_user = entry.text()?,
         // As in nats-server: none at all, not any number.
         Key::MaxConnections => {
@@ -246,7 +253,7 @@ fn set(
         Key::StoreDir => options.store_dir = entry.text()?.map(PathBuf::from),
         Key::TraceVerbose | Key::TraceHeaders => implied_trace(key, entry.switch()?, options),
         // The caller has handled these; what is left are plain switches.
-        Key::Authorization | Key::JetStream | Key::NotBuilt(_) => {}
+        Key::Authorization | Key::JetStream | Key::Shards | Key::NotBuilt(_) => {}
         _ => *switch(key, options) = entry.switch()?,
     }
     Ok(())
@@ -318,22 +325,6 @@ fn server_name(entry: Entry<'_>) -> Result<Option<String>, Problem> {
         Some(name) if name.contains(' ') => Err(Problem::ServerName),
         name => Ok(name),
     }
-}
-
-/// `shards: 4` or `shards { count: 4 }`; 0 lets the machine decide.
-fn shards(entry: Entry<'_>) -> Result<Option<usize>, Problem> {
-    let count = match &entry.node.value {
-        Value::Map(map) => match map.iter().find(|(name, _)| *name != "count") {
-            Some((name, _)) => return Err(Problem::Unknown(name.clone())),
-            None => match map.get("count") {
-                Some(node) => Entry { name: "count", node }.integer()?,
-                None => 0,
-            },
-        },
-        _ => entry.integer()?,
-    };
-    let count = usize::try_from(count).map_err(|_| Problem::Negative(entry.name.to_owned()))?;
-    Ok((count > 0).then_some(count))
 }
 
 fn lame_duck_duration(entry: Entry<'_>) -> Result<Duration, Problem> {
@@ -501,7 +492,7 @@ impl Entry<'_> {
         Ok(if duration.is_zero() { default } else { duration })
     }
 
-    fn written_duration(self) -> Result<Duration, Problem> {
+    pub(super) fn written_duration(self) -> Result<Duration, Problem> {
         let Value::String(text) = &self.node.value else { return Err(self.wrong("string")) };
         let named = |error| Problem::Duration { name: self.name.to_owned(), error };
         parse_duration(text).map_err(named)
@@ -665,7 +656,7 @@ pub(super) mod tests {
             ),
             ("server_name: \"a b\"", "f:1:0: server name cannot contain spaces\n"),
             ("shards: -1", "f:1:0: shards value can not be negative\n"),
-            ("shards { n: 1 }", "f:1:0: unknown field \"n\"\n"),
+            ("shards { n: 1 }", "f:1:9: unknown field \"n\"\n"),
         ] {
             complains(text, complaint);
         }

@@ -23,6 +23,7 @@ mod jetstream;
 mod keys;
 mod monitoring;
 mod options;
+mod shards;
 mod signal;
 mod usage;
 mod validate;

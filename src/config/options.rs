@@ -26,8 +26,18 @@ pub struct Options {
     pub host: String,
     /// Client port, `1..=65535`, or [`PORT_ANY`]. Default 4222.
     pub port: i32,
-    /// Number of shards, `1..`. `None`: one for each usable core (`host::default_shards`).
+    /// Number of shards, `1..`. `None`: one for each usable core (`host::default_shards`), or for
+    /// each of [`Options::shard_cpus`].
     pub shards: Option<usize>,
+    /// The processors that shards are pinned to, in the order of the shards, each once; at least
+    /// as many as there are shards. `None`: those of the affinity mask.
+    pub shard_cpus: Option<Vec<usize>>,
+    /// How long a shard without work looks for some before it sleeps, if the last gap was no
+    /// longer. Default 20 µs, at most 1 s; zero: never.
+    pub shard_busy_poll: Duration,
+    /// Bytes that one shard may hold for receive buffers and for spare chunks of output. Default
+    /// 20 MiB, `1 MiB..=16 GiB`.
+    pub shard_memory: usize,
     /// Name in INFO `server_name`, without blanks. `None`: the server's id.
     pub server_name: Option<String>,
     /// `host:port` that INFO `connect_urls` shows other clients instead of the listener's.
@@ -177,6 +187,9 @@ impl Default for Options {
             host: String::from("0.0.0.0"),
             port: PORT_DEFAULT,
             shards: None,
+            shard_cpus: None,
+            shard_busy_poll: Duration::from_micros(20),
+            shard_memory: 20 * 1024 * 1024,
             server_name: None,
             client_advertise: None,
             user: None,

@@ -42,6 +42,14 @@ pub enum OptionsError {
     /// There is no shard to serve with.
     #[error("shards must be at least 1")]
     NoShards,
+    /// Two shards on one processor would each take the other's time.
+    #[error("{shards} shards do not fit on the {cpus} processors that cpus lists")]
+    ShardsAboveCpus {
+        /// As configured.
+        shards: usize,
+        /// Processors listed.
+        cpus: usize,
+    },
 }
 
 impl Options {
@@ -76,6 +84,11 @@ impl Options {
         }
         if self.shards == Some(0) {
             return Err(OptionsError::NoShards);
+        }
+        if let (Some(shards), Some(cpus)) = (self.shards, &self.shard_cpus) {
+            if shards > cpus.len() {
+                return Err(OptionsError::ShardsAboveCpus { shards, cpus: cpus.len() });
+            }
         }
         Ok(())
     }
@@ -165,6 +178,21 @@ mod tests {
             let options = Options { port, ..Options::default() };
             assert_eq!(options.validate().is_ok(), fine, "{port}");
         }
+    }
+
+    #[test]
+    fn each_shard_has_a_processor_of_its_own_among_those_listed() {
+        let on = |shards, cpus: &[usize]| {
+            let cpus = Some(cpus.to_vec());
+            Options { shards, shard_cpus: cpus, ..Options::default() }.validate()
+        };
+        assert_eq!(on(None, &[0, 1]), Ok(()));
+        assert_eq!(on(Some(1), &[0, 1]), Ok(()));
+        assert_eq!(on(Some(2), &[0, 1]), Ok(()));
+        assert_eq!(
+            on(Some(3), &[0, 1]).map_err(|error| error.to_string()),
+            Err(String::from("3 shards do not fit on the 2 processors that cpus lists"))
+        );
     }
 
     #[test]

@@ -13,6 +13,17 @@ pub fn available_cpus() -> Vec<usize> {
     }
 }
 
+/// Ascending processor numbers as the kernel writes lists of them: `0-3,6`.
+pub fn cpu_ranges(cpus: &[usize]) -> String {
+    let runs = cpus.chunk_by(|left, right| *right == *left + 1);
+    let shown = runs.filter_map(|run| match run {
+        [] => None,
+        [only] => Some(only.to_string()),
+        [first, .., last] => Some(format!("{first}-{last}")),
+    });
+    shown.collect::<Vec<_>>().join(",")
+}
+
 /// How many shards to run when nobody says: one for each usable core, but no more than the
 /// processor time of the cgroup keeps busy, and at least one.
 pub fn default_shards() -> usize {
@@ -41,6 +52,13 @@ mod tests {
     fn bits_become_core_numbers() {
         assert_eq!(set_bits(&[0b0000_0101, 0b1000_0000]), [0, 2, 15]);
         assert!(set_bits(&[0, 0]).is_empty());
+    }
+
+    #[test]
+    fn lists_of_processors_are_short() {
+        assert_eq!(cpu_ranges(&[0, 1, 2, 3, 6]), "0-3,6");
+        assert_eq!(cpu_ranges(&[1, 3, 4]), "1,3-4");
+        assert_eq!(cpu_ranges(&[]), "");
     }
 
     #[test]

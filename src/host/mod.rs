@@ -19,7 +19,7 @@ mod usage;
 pub use calendar::civil_from_days;
 pub use cgroup::cpu_quota;
 pub use clock::{local_utc_offset_s, monotonic_ns, wall_clock_since_epoch};
-pub use cores::{available_cpus, default_shards};
+pub use cores::{available_cpus, cpu_ranges, default_shards};
 pub use error_text::go_error_text;
 pub use interfaces::interface_addresses;
 pub use pid_file::write_pid_file;

@@ -6,20 +6,28 @@ use crate::net::Segment;
 /// Bytes of a pooled chunk; a frame that is larger gets a chunk of its own size.
 pub const CHUNK_BYTES: usize = 64 * 1024;
 
-/// Chunks kept when nobody uses them: 16 MiB a shard at most.
-const CHUNKS_KEPT_MAX: usize = 256;
+/// Chunks kept when nobody uses them, unless told otherwise: 16 MiB a shard at most.
+const SPARE_MAX_DEFAULT: usize = 256;
 
 /// The spare chunks of one shard, and the frames that its connections share.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct ChunkPool {
     spare: Vec<Vec<u8>>,
+    /// `spare.len() <= spare_max`.
+    spare_max: usize,
     pub(super) runs: Runs,
 }
 
 impl ChunkPool {
     /// An empty pool; chunks are allocated on demand and kept when they return.
     pub fn new() -> Self {
-        Self::default()
+        Self { spare: Vec::new(), spare_max: SPARE_MAX_DEFAULT, runs: Runs::default() }
+    }
+
+    /// Keeps at most `chunks` that nobody uses, from now on.
+    pub fn keep(&mut self, chunks: usize) {
+        self.spare_max = chunks;
+        self.spare.truncate(chunks);
     }
 
     /// An empty chunk with room for at least `bytes`.
@@ -34,7 +42,7 @@ impl ChunkPool {
 
     /// Takes a chunk back; one of unusual size, or one too many, is freed.
     pub fn give(&mut self, mut chunk: Vec<u8>) {
-        if chunk.capacity() == CHUNK_BYTES && self.spare.len() < CHUNKS_KEPT_MAX {
+        if chunk.capacity() == CHUNK_BYTES && self.spare.len() < self.spare_max {
             chunk.clear();
             self.spare.push(chunk);
         }
@@ -65,5 +73,28 @@ impl ChunkPool {
     /// Bytes that the pool holds for nobody.
     pub fn spare_bytes(&self) -> usize {
         self.spare.len() * CHUNK_BYTES + self.runs.spare_bytes()
+    }
+}
+
+impl Default for ChunkPool {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_surplus_chunk_is_freed() {
+        let mut pool = ChunkPool::new();
+        pool.keep(2);
+        for _ in 0..3 {
+            pool.give(Vec::with_capacity(CHUNK_BYTES));
+        }
+        assert_eq!(pool.spare_bytes(), 2 * CHUNK_BYTES);
+        pool.keep(1);
+        assert_eq!(pool.spare_bytes(), CHUNK_BYTES);
     }
 }

@@ -22,11 +22,14 @@ pub mod core;
 
 mod accept;
 mod events;
+mod memory;
 mod message;
 mod monitoring;
+mod placement;
 mod ports_file;
 mod sockets;
 mod start;
 mod task;
 
+pub use placement::PlacementError;
 pub use start::{run, RunError};

@@ -6,15 +6,17 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::AtomicU32;
 use std::sync::Arc;
 
-use glommio::{LocalExecutorBuilder, Placement};
+use glommio::LocalExecutorBuilder;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
 use signal_hook::iterator::Signals;
 use thiserror::Error;
 
 use super::accept::Acceptor;
 use super::core::{Batch, Core, CoreConfig, TraceOptions};
+use super::memory::Memory;
 use super::message::Message;
 use super::monitoring;
+use super::placement::{Placement, PlacementError};
 use super::ports_file::{Ports, PortsFile};
 use super::task::{Control, ShardTask};
 use crate::client::{Authorization, KeepaliveLimits, Limits};
@@ -77,6 +79,9 @@ pub enum RunError {
     /// More shards than there can be.
     #[error("shards: {0} asked for, at most {SHARDS_MAX}")]
     Shards(usize),
+    /// A processor that shards were to run on is not there.
+    #[error(transparent)]
+    Placement(#[from] PlacementError),
     /// JetStream could not be started.
     #[error("Can't start JetStream: {0}")]
     JetStream(String),
@@ -90,8 +95,11 @@ pub enum RunError {
 /// # Errors
 /// It did not start, or a shard failed.
 pub fn run(options: &Options, log: &Log) -> Result<(), RunError> {
-    let cpus = host::available_cpus();
-    let shards = options.shards.unwrap_or_else(host::default_shards);
+    if let Some(shards) = options.shards.filter(|shards| *shards > SHARDS_MAX) {
+        return Err(RunError::Shards(shards));
+    }
+    let placement = Placement::of(options)?;
+    let shards = placement.shards();
     if shards == 0 || shards > SHARDS_MAX {
         return Err(RunError::Shards(shards));
     }
@@ -104,7 +112,7 @@ pub fn run(options: &Options, log: &Log) -> Result<(), RunError> {
     let (listener, address) = listen(options)?;
     let identity = Identity::new();
     let info = Arc::new(InfoTemplate::new(&server_info(options, &identity, address)));
-    announce_start(options, log, &identity, shards, files);
+    announce_start(options, log, &identity, &placement, files);
     let monitor = monitoring::bind(options, log)?;
 
     let control = Arc::new(control(options, log));
@@ -125,12 +133,10 @@ pub fn run(options: &Options, log: &Log) -> Result<(), RunError> {
         let control = Arc::clone(&control);
         let acceptor = acceptor.take();
         let closed_max = options.max_closed_clients;
-        let placement = cpus.get(shard % cpus.len().max(1)).copied();
-        let builder =
-            LocalExecutorBuilder::new(placement.map_or(Placement::Unbound, Placement::Fixed))
-                .name(&format!("shard-{shard}"))
-                .io_memory(EXECUTOR_IO_MEMORY)
-                .ring_depth(EXECUTOR_RING_DEPTH);
+        let builder = LocalExecutorBuilder::new(glommio::Placement::Fixed(placement.cpu(shard)))
+            .name(&format!("shard-{shard}"))
+            .io_memory(EXECUTOR_IO_MEMORY)
+            .ring_depth(EXECUTOR_RING_DEPTH);
         let executor = builder.spawn(move || async move {
             let mut core = Core::new(config);
             core.remember_closed(closed_max);
@@ -186,6 +192,8 @@ fn control(options: &Options, log: &Log) -> Control {
         write_deadline: go_duration(options.write_deadline),
         lame_duck_grace: nanoseconds(options.lame_duck_grace_period),
         lame_duck_duration: nanoseconds(options.lame_duck_duration),
+        busy_poll: nanoseconds(options.shard_busy_poll),
+        memory: Memory::of(options.shard_memory),
         log: log.clone(),
     }
 }
@@ -326,7 +334,7 @@ fn announce_start(
     options: &Options,
     log: &Log,
     identity: &Identity,
-    shards: usize,
+    placement: &Placement,
     files: std::io::Result<host::FileLimit>,
 ) {
     log.info(format_args!("Starting midge"));
@@ -334,7 +342,7 @@ fn announce_start(
     let name = options.server_name.as_ref().unwrap_or(&identity.server_id);
     log.info(format_args!("  Name:     {name}"));
     log.info(format_args!("  ID:       {}", identity.server_id));
-    log.info(format_args!("  Shards:   {shards}"));
+    log.info(format_args!("  Shards:   {placement}"));
     if let Some(file) = &options.config_file {
         let digest = options.config_digest.as_deref().unwrap_or_default();
         log.info(format_args!("Using configuration file: {} ({digest})", file.display()));

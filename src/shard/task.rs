@@ -9,6 +9,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
 use super::accept::Acceptor;
 use super::core::{Batch, ConnKey, Core};
 use super::events;
+use super::memory::Memory;
 use super::message::{Adopted, Message};
 use super::sockets::Sockets;
 use super::start::DATA_LANE_BATCHES;
@@ -18,7 +19,7 @@ use crate::mesh::Endpoint;
 use crate::monitor::{
     Answer, Ask, Inquiry, LaneDepth, Mailbox, ShardTotals, SlowConsumers, TurnTimes,
 };
-use crate::net::{Completion, End, Flight, Ring, RingConfig, RingError};
+use crate::net::{Completion, End, Flight, Ring, RingError};
 use crate::proto::{CloseReason, WireError};
 use crate::router::{ConnId, ShardId};
 
@@ -34,9 +35,7 @@ const OUTPUT_MAX: u64 = 256 * 1024;
 /// routed counter that was read before may stand behind any of them.
 const BATCHES_MAX: usize = DATA_LANE_BATCHES;
 
-/// Nanoseconds that an idle shard looks for work before it sleeps, if the last
-/// gap was no longer than this; and looks between two glances at the clock.
-const SPIN_MAX: u64 = 20_000;
+/// Looks of an idle shard for work between two glances at the clock.
 const SPIN_LOOKS: u32 = 16;
 
 /// Flights kept for reuse.
@@ -57,6 +56,11 @@ pub(super) struct Control {
     pub(super) write_deadline: String,
     pub(super) lame_duck_grace: u64,
     pub(super) lame_duck_duration: u64,
+    /// Nanoseconds that an idle shard looks for work before it sleeps, if the last gap was no
+    /// longer than this. 0: never.
+    pub(super) busy_poll: u64,
+    /// What each shard may hold.
+    pub(super) memory: Memory,
     pub(super) log: Log,
 }
 
@@ -123,10 +127,11 @@ impl ShardTask {
         acceptor: Option<Acceptor>,
         control: Arc<Control>,
     ) -> Result<Self, RingError> {
-        let mut endpoint = endpoint;
-        let mut ring = Ring::new(&RingConfig::default()).inspect_err(|_| {
+        let (mut core, mut endpoint) = (core, endpoint);
+        let mut ring = Ring::new(&control.memory.ring()).inspect_err(|_| {
             stop_peers(&core, &mut endpoint);
         })?;
+        core.keep_spare_chunks(control.memory.spare_chunks);
         ring.end_park();
         ring.arm_wake();
         if let Err(error) = endpoint.set_wake_fd(ring.event_fd()) {
@@ -188,13 +193,16 @@ impl ShardTask {
     }
 
     /// Looks at ring and lanes for a moment before sleeping, if the last idle
-    /// moment was shorter than what going to sleep and waking costs. Returns
-    /// whether something came.
+    /// moment was no longer than that. By default the moment is what going to
+    /// sleep and waking costs. Returns whether something came.
     fn spin(&mut self) -> bool {
-        if self.last_gap > SPIN_MAX {
+        let busy_poll = self.control.busy_poll;
+        if self.last_gap > busy_poll || busy_poll == 0 {
             return false;
         }
-        let until = self.now + SPIN_MAX;
+        // A long moment must not run past a deadline, which `sleep` then finds due.
+        let deadline = self.next_deadline().unwrap_or(u64::MAX);
+        let until = deadline.min(self.now + busy_poll);
         let awaits_routed = self.core.awaits_routed();
         loop {
             for _ in 0..SPIN_LOOKS {

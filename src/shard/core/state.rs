@@ -186,6 +186,11 @@ pub enum Event {
 }
 
 impl Core {
+    /// Keeps at most `chunks` of output that nobody uses, from now on.
+    pub fn keep_spare_chunks(&mut self, chunks: usize) {
+        self.deliverer.pool.keep(chunks);
+    }
+
     /// A core without connections.
     pub fn new(config: CoreConfig) -> Self {
         let shards = config.shards;
