@@ -32,8 +32,8 @@ pub struct ServerFacts {
     pub ping_max: u32,
     /// Host of the monitoring listener.
     pub http_host: String,
-    /// Its port as bound; 0 if there is none.
-    pub http_port: u16,
+    /// Its port as configured: -1 stays -1.
+    pub http_port: i32,
     /// As configured.
     pub http_base_path: String,
     /// Seconds.

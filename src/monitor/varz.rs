@@ -30,7 +30,7 @@ pub(super) struct Varz<'a> {
     ping_interval: u64,
     ping_max: u32,
     http_host: &'a str,
-    http_port: u16,
+    http_port: i32,
     http_base_path: &'a str,
     https_port: u16,
     #[serde(serialize_with = "float")]

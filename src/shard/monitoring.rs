@@ -32,7 +32,6 @@ pub(super) fn facts(
     options: &Options,
     identity: &Identity,
     client: SocketAddr,
-    monitoring: SocketAddr,
     shards: usize,
 ) -> ServerFacts {
     let info = server_info(options, identity, client);
@@ -51,7 +50,7 @@ pub(super) fn facts(
         ping_interval: nanoseconds(options.ping_interval),
         ping_max: options.ping_max,
         http_host: options.http_listen().map_or("", |(host, _)| host).to_owned(),
-        http_port: monitoring.port(),
+        http_port: options.http_port,
         http_base_path: options.http_base_path.clone(),
         auth_timeout: options.auth_timeout.as_secs_f64(),
         max_control_line: options.max_control_line as u64,

@@ -146,8 +146,8 @@ pub fn run(options: &Options, log: &Log) -> Result<(), RunError> {
         executors.push(executor.map_err(|error| RunError::Executor(error.to_string()))?);
     }
     let ports = Ports { client: address, monitoring: monitor.as_ref().map(|(_, at)| *at) };
-    if let Some((monitor, at)) = monitor {
-        let facts = monitoring::facts(options, &identity, address, at, shards);
+    if let Some((monitor, _)) = monitor {
+        let facts = monitoring::facts(options, &identity, address, shards);
         monitor.start(facts, inquirer)?;
     }
     write_pid_file(options, log);
