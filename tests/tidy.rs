@@ -100,6 +100,7 @@ const FILE_LINES_MAX: usize = 1000;
 /// Fields of `Options` that nothing outside `config` reads, each with the reason.
 const OPTIONS_NOT_READ: &[(&str, &str)] = &[
     ("no_auth_user", "refused at start while there is no list of users"),
+    ("http_host", "read through `http_listen`"),
     ("port", "read through `bind_port`"),
     ("store_dir", "taken because harnesses always pass it; nothing is stored yet"),
 ];
