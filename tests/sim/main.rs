@@ -14,11 +14,11 @@
 //! forgotten at once; no drain after UNSUB; draining subscriptions that get
 //! local messages or outlive CONNECT; a batch put back at the end of its lane;
 //! nobody woken when a lane has room; a close that keeps its interest. The
-//! drain and the early counter show in one to five of these seeds only.
+//! drain and the early counter show in one to five of these seeds only. By the
+//! scenes of `scenes`: an acknowledgement without its position in the data
+//! lane, a PONG that ignores a pick made again, and a later PING that does.
 //!
-//! What it does not catch reliably: an acknowledgement without its position in
-//! the data lane (one seed or none), and a PONG that ignores what is picked
-//! again. Not at all, and it may be that nothing can be seen: a PONG that
+//! What it does not catch, and it may be that nothing can be seen: a PONG that
 //! ignores announcements, control taken before data, and routed counters read
 //! after data or one batch taken at a time, where no run has shown a difference.
 
@@ -45,6 +45,7 @@ mod names;
 mod params;
 mod program;
 mod random;
+mod scenes;
 mod shard;
 mod world;
 

@@ -2,6 +2,7 @@
 
 use super::names::TOPICS_MAX;
 use super::random::Random;
+use super::scenes::Scene;
 
 /// The drawn parameters of one run; printed with a failure.
 #[derive(Clone, Debug)]
@@ -49,6 +50,8 @@ pub struct Params {
     /// subscription because of one.
     pub relay_per_mille: usize,
     pub drop_per_mille: usize,
+    /// What the clients are there for, if they do not do just anything.
+    pub scene: Option<Scene>,
 }
 
 impl Params {
@@ -60,7 +63,7 @@ impl Params {
         let phased = random.chance(200);
         let small_pending = !phased && random.chance(200);
         let big = random.chance(250);
-        Self {
+        let mut params = Self {
             seed,
             shards,
             lane_batches: random.within(1, 4),
@@ -93,6 +96,12 @@ impl Params {
             reactions: if phased { 0 } else { random.pick(&[0, 20, 60, 200]) },
             relay_per_mille: random.pick(&[100, 300, 900]),
             drop_per_mille: random.pick(&[0, 0, 200]),
+            scene: None,
+        };
+        if random.chance(150) {
+            let scene = random.pick(&[Scene::PickAgain, Scene::Drain, Scene::FanOut]);
+            scene.set(&mut params, &mut random);
         }
+        params
     }
 }

@@ -70,8 +70,16 @@ pub enum Op {
     Nonsense,
 }
 
-/// The program of one client.
-pub fn draw(params: &Params, random: &mut Random) -> VecDeque<Op> {
+/// The program of client `id`.
+pub fn draw(id: usize, params: &Params, random: &mut Random) -> VecDeque<Op> {
+    if let Some(scene) = params.scene {
+        return scene.program(id, params, random);
+    }
+    free(params, random)
+}
+
+/// A program in which anything may come.
+pub fn free(params: &Params, random: &mut Random) -> VecDeque<Op> {
     let mut draw = Draw { params, patterns: patterns_for(params.topics), random };
     if params.phased {
         draw.phased()

@@ -42,7 +42,7 @@ impl World {
         let count = params.clients;
         let mut clients = Vec::new();
         for id in 0..count {
-            let program = program::draw(&params, &mut programs);
+            let program = program::draw(id, &params, &mut programs);
             let reader = if programs.chance(params.stuck_reader_per_mille) {
                 Reader::Stuck(programs.below(20_000))
             } else if programs.chance(params.slow_reader_per_mille) {
@@ -52,7 +52,11 @@ impl World {
             };
             clients.push(Client::new(id, count, program, reader));
         }
-        let places = (0..count).map(|_| random.below(params.shards)).collect();
+        let place = |id| match params.scene {
+            Some(scene) => scene.place(id, params.shards),
+            None => random.below(params.shards),
+        };
+        let places = (0..count).map(place).collect();
         let mut schedule = Random::new(params.seed ^ 0x7363_6865);
         schedule.next();
         Self {
@@ -303,7 +307,8 @@ impl World {
         if self.reactions == 0 {
             return;
         }
-        if self.random.chance(self.params.drop_per_mille) {
+        let drops = self.params.scene.is_none_or(|scene| scene.drops(client));
+        if drops && self.random.chance(self.params.drop_per_mille) {
             self.reactions -= 1;
             let pick = self.random.below(1000);
             self.clients[client].drop_one(&mut self.history, pick);
