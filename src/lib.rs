@@ -19,6 +19,7 @@
 //! - [`monitor`]: pages over HTTP and `/metrics`, from snapshots of the shards
 //! - [`config`]: options, command line, configuration file
 //! - [`log`]: log lines through a bounded queue to one writer thread
+//! - [`tls`]: certificates, and sessions driven on the buffers of sockets
 //! - [`host`]: what the machine offers: processors, quota, clock
 
 pub mod client;
@@ -35,3 +36,4 @@ pub mod shard;
 pub mod store;
 pub mod stream;
 pub mod subject;
+pub mod tls;

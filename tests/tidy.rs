@@ -45,7 +45,7 @@ const FLOORS: &[(&str, &[&str])] = &[
         "shard",
         &[
             "account", "client", "config", "host", "log", "mesh", "monitor", "net", "outbound",
-            "proto", "router", "store", "stream", "subject",
+            "proto", "router", "store", "stream", "subject", "tls",
         ],
     ),
     ("client", &["account", "router", "proto", "subject"]),
@@ -56,11 +56,12 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("account", &["subject"]),
     ("proto", &[]),
     ("monitor", &["config", "log", "subject", "host"]),
-    ("config", &["host"]),
+    ("config", &["host", "tls"]),
     ("log", &["host"]),
     ("net", &["host"]),
     ("mesh", &["host"]),
     ("subject", &[]),
+    ("tls", &[]),
     ("host", &[]),
 ];
 

@@ -13,6 +13,7 @@ use super::options::PORT_DEFAULT;
 use super::usage::{help_text, help_tls_text, version_text};
 use super::{file, signal};
 use super::{Exit, Invocation, Options};
+use crate::tls::{CertificatePair, TlsContext};
 
 /// Reads the command line (`args[0]` is the program) and the configuration file it names.
 ///
@@ -116,6 +117,7 @@ impl CommandLine {
         let mut options = Options::default();
         let warnings = self.read_config_file(&mut options)?;
         self.override_options(&mut options)?;
+        self.override_tls(&mut options)?;
         options.validate().map_err(Exit::failure)?;
         Ok(Invocation::Run { options: Box::new(options), warnings })
     }
@@ -167,6 +169,34 @@ impl CommandLine {
                 )));
             }
         }
+        Ok(())
+    }
+
+    /// Any flag of TLS turns it on, over what the file says.
+    fn override_tls(&self, options: &mut Options) -> Result<(), Exit> {
+        let text = |setting| match self.last(setting) {
+            Some(Value::Text(text)) if !text.is_empty() => Some(PathBuf::from(text)),
+            _ => None,
+        };
+        let verify = self.is_set(Setting::TlsVerify);
+        let (cert, key) = (text(Setting::TlsCert), text(Setting::TlsKey));
+        let authority = text(Setting::TlsCaCert);
+        let asked = verify || cert.is_some() || key.is_some() || authority.is_some();
+        if !asked && !self.is_set(Setting::Tls) {
+            return Ok(());
+        }
+        let Some(cert_file) = cert else {
+            return Err(Exit::failure("TLS Server certificate must be present and valid"));
+        };
+        let Some(key_file) = key else {
+            return Err(Exit::failure("TLS Server private key must be present and valid"));
+        };
+        let mut tls = options.tls.take().unwrap_or_default();
+        tls.certificates = vec![CertificatePair { cert_file, key_file }];
+        tls.verify |= verify;
+        tls.ca_file = authority.or(tls.ca_file);
+        TlsContext::load(&tls).map_err(Exit::failure)?;
+        options.tls = Some(tls);
         Ok(())
     }
 
@@ -384,14 +414,9 @@ mod tests {
 
     #[test]
     fn a_flag_of_an_unbuilt_feature_stops_the_start() {
-        for words in [
-            &["-ms", "8222"][..],
-            &["--tls"],
-            &["--tlscert", "x"],
-            &["--cluster=nats://x:1"],
-            &["--routes", "nats://x:1"],
-            &["-s"],
-        ] {
+        for words in
+            [&["-ms", "8222"][..], &["--cluster=nats://x:1"], &["--routes", "nats://x:1"], &["-s"]]
+        {
             let exit = exit(words);
             assert_eq!(exit.status, 1, "{words:?}");
             assert!(exit.stderr.starts_with("nats-server: flag -"), "{words:?}");

@@ -15,6 +15,7 @@ use super::keys::{self, Key};
 use super::monitoring;
 use super::options::PORT_DEFAULT;
 use super::shards::{shards, CpuListError};
+use super::tls::tls;
 use super::validate::go_duration;
 use super::Options;
 
@@ -106,6 +107,8 @@ pub(super) enum Problem {
     TimeoutHigh { written: String, seconds: f64 },
     #[error("Cannot have a user/pass and token")]
     UserAndToken,
+    #[error("{0}")]
+    Tls(String),
     #[error("Expected map, bool or string to define JetStream, got {0}")]
     JetStreamType(&'static str),
     #[error("Expected 'enabled' or 'disabled' for string value, got '{0}'")]
@@ -175,6 +178,10 @@ fn apply(name: &str, node: &Node, options: &mut Options, findings: &mut Findings
         Some(Key::Authorization) => return authorization(node, options, findings),
         Some(Key::JetStream) => return jetstream(node, options, findings),
         Some(Key::Shards) => return shards(node, options, findings),
+        Some(Key::Tls) => {
+            options.tls = tls(node, findings);
+            return;
+        }
         Some(key) => match set(key, Entry { name, node }, options, findings) {
             Ok(()) => return,
             Err(problem) => problem,
@@ -253,7 +260,7 @@ fn set(
         Key::StoreDir => options.store_dir = entry.text()?.map(PathBuf::from),
         Key::TraceVerbose | Key::TraceHeaders => implied_trace(key, entry.switch()?, options),
         // The caller has handled these; what is left are plain switches.
-        Key::Authorization | Key::JetStream | Key::Shards | Key::NotBuilt(_) => {}
+        Key::Authorization | Key::JetStream | Key::Tls | Key::Shards | Key::NotBuilt(_) => {}
         _ => *switch(key, options) = entry.switch()?,
     }
     Ok(())
@@ -266,6 +273,7 @@ fn switch(key: Key, options: &mut Options) -> &mut bool {
         Key::NoHeaderSupport => &mut options.no_header_support,
         Key::DisableSublistCache => &mut options.disable_sublist_cache,
         Key::Debug => &mut options.debug,
+        Key::AllowNonTls => &mut options.allow_non_tls,
         Key::LogTime => &mut options.log_time,
         Key::LogTimeUtc => &mut options.log_time_utc,
         _ => &mut options.trace,
@@ -506,7 +514,7 @@ const LAME_DUCK_DURATION_MIN: Duration = Duration::from_secs(30);
 /// Above this an authorization timeout is suspected to be a duration without quotes.
 const AUTH_TIMEOUT_HIGH: Duration = Duration::from_secs(60);
 
-const GO_MAP: &str = "map[string]interface {}";
+pub(super) const GO_MAP: &str = "map[string]interface {}";
 
 #[cfg(test)]
 pub(super) mod tests {
@@ -718,7 +726,6 @@ pub(super) mod tests {
                 "https_port: 8222",
                 "f:1:0: option \"https_port\" is not supported yet: it needs TLS (monitoring over HTTPS)\n",
             ),
-            ("TLS { cert_file: x }", "f:1:0: option \"TLS\" is not supported yet: it needs TLS\n"),
         ] {
             complains(text, complaint);
             assert!(!read(text).1.allow_start());

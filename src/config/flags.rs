@@ -36,6 +36,11 @@ pub(super) enum Setting {
     DebugAndTrace,
     DebugAndTraceVerbose,
     StoreDir,
+    Tls,
+    TlsCert,
+    TlsKey,
+    TlsVerify,
+    TlsCaCert,
     JetStream,
     User,
     Password,
@@ -121,7 +126,6 @@ const fn flag(
 }
 
 const HTTPS: Setting = Setting::NotBuilt("TLS (monitoring over HTTPS)");
-const TLS: Setting = Setting::NotBuilt("TLS");
 const CLUSTERING: Setting = Setting::NotBuilt("clustering");
 const SYSLOG: Setting = Setting::NotBuilt("logging to syslog");
 
@@ -161,11 +165,11 @@ pub(super) const FLAGS: &[Flag] = &[
     flag(&["pass"], Kind::Text, "<password>", Group::Authorization, Setting::Password, "Password required for connections"),
     flag(&["auth"], Kind::Text, "<token>", Group::Authorization, Setting::Token, "Authorization token required for connections"),
 
-    flag(&["tls"], Kind::Bool, "", Group::Tls, TLS, "Enable TLS, do not verify clients (default: false)"),
-    flag(&["tlscert"], Kind::Text, "<file>", Group::Tls, TLS, "Server certificate file"),
-    flag(&["tlskey"], Kind::Text, "<file>", Group::Tls, TLS, "Private key for server certificate"),
-    flag(&["tlsverify"], Kind::Bool, "", Group::Tls, TLS, "Enable TLS, verify client certificates"),
-    flag(&["tlscacert"], Kind::Text, "<file>", Group::Tls, TLS, "Client certificate CA for verification"),
+    flag(&["tls"], Kind::Bool, "", Group::Tls, Setting::Tls, "Enable TLS, do not verify clients (default: false)"),
+    flag(&["tlscert"], Kind::Text, "<file>", Group::Tls, Setting::TlsCert, "Server certificate file"),
+    flag(&["tlskey"], Kind::Text, "<file>", Group::Tls, Setting::TlsKey, "Private key for server certificate"),
+    flag(&["tlsverify"], Kind::Bool, "", Group::Tls, Setting::TlsVerify, "Enable TLS, verify client certificates"),
+    flag(&["tlscacert"], Kind::Text, "<file>", Group::Tls, Setting::TlsCaCert, "Client certificate CA for verification"),
 
     flag(&["routes"], Kind::Text, "<rurl-1, rurl-2>", Group::Cluster, CLUSTERING, "Routes to solicit and connect"),
     flag(&["cluster"], Kind::Text, "<cluster-url>", Group::Cluster, CLUSTERING, "Cluster URL for solicited routes"),

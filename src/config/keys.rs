@@ -45,6 +45,8 @@ pub(super) enum Key {
     ServerMetadata,
     StoreDir,
     JetStream,
+    Tls,
+    AllowNonTls,
     /// A key of nats-server for a feature that is not built; the text names the feature.
     NotBuilt(&'static str),
 }
@@ -119,8 +121,8 @@ const KEYS: &[(&[&str], Key)] = &[
     (&["resolver_preload"], OPERATOR),
     (&["resolver_pinned_accounts"], OPERATOR),
     (&["default_sentinel"], OPERATOR),
-    (&["tls"], TLS),
-    (&["allow_non_tls"], TLS),
+    (&["tls"], Key::Tls),
+    (&["allow_non_tls"], Key::AllowNonTls),
     (&["ocsp"], TLS),
     (&["ocsp_cache"], TLS),
     (&["proxy_protocol"], Key::NotBuilt("the PROXY protocol")),

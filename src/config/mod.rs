@@ -25,6 +25,7 @@ mod monitoring;
 mod options;
 mod shards;
 mod signal;
+mod tls;
 mod usage;
 mod validate;
 

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::jetstream::JetStreamOptions;
+use crate::tls::TlsOptions;
 
 /// The client port of nats-server and of Midge.
 pub const PORT_DEFAULT: i32 = 4222;
@@ -132,6 +133,11 @@ pub struct Options {
     /// nats-server takes it with JetStream off; nothing is created there.
     pub store_dir: Option<PathBuf>,
 
+    /// TLS for clients; `None` is none.
+    pub tls: Option<TlsOptions>,
+    /// Clients may go without TLS although it is there. Default `false`.
+    pub allow_non_tls: bool,
+
     /// JetStream.
     pub jetstream: JetStreamOptions,
 
@@ -230,6 +236,8 @@ impl Default for Options {
             ports_file_dir: None,
             pid_file: None,
             store_dir: None,
+            tls: None,
+            allow_non_tls: false,
             jetstream: JetStreamOptions::default(),
             config_file: None,
             config_digest: None,

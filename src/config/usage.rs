@@ -42,7 +42,10 @@ pub fn help_text() -> String {
 
 /// What `--help_tls` prints.
 pub(super) fn help_tls_text() -> String {
-    String::from("\nTLS is not built yet: every TLS option stops the start.\n\n")
+    String::from(
+        "\nTLS is configured with the tls block of the configuration file, or with\n\
+         --tlscert, --tlskey, --tlsverify and --tlscacert, which go over it.\n\n",
+    )
 }
 
 fn is_built(flag: &Flag) -> bool {

@@ -30,6 +30,7 @@ mod ports_file;
 mod sockets;
 mod start;
 mod task;
+mod transport;
 
 pub use placement::PlacementError;
 pub use start::{run, RunError};

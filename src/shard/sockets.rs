@@ -3,7 +3,9 @@
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 
 use super::core::ConnKey;
+use super::transport::Transport;
 use crate::net::socket;
+use crate::router::ConnId;
 
 /// One connection's socket.
 #[derive(Debug)]
@@ -18,6 +20,8 @@ pub(super) struct Socket {
     pub(super) wanted: bool,
     /// A send is under way.
     pub(super) sending: bool,
+    /// What lies between; nothing for most.
+    pub(super) transport: Option<Box<Transport>>,
     /// The connection is over; the descriptor is closed when nothing is under way.
     pub(super) closing: bool,
 }
@@ -64,6 +68,7 @@ impl Sockets {
             cancelling: false,
             wanted: true,
             sending: false,
+            transport: None,
             closing: false,
         });
         fd
@@ -74,6 +79,11 @@ impl Sockets {
     pub(super) fn get(&mut self, key: ConnKey) -> Option<&mut Socket> {
         let slot = self.slots.get_mut(key.slot().0 as usize)?;
         slot.as_mut().filter(|socket| socket.key == key)
+    }
+
+    /// The socket in a slot.
+    pub(super) fn at(&mut self, slot: ConnId) -> Option<&mut Socket> {
+        self.slots.get_mut(slot.0 as usize)?.as_mut()
     }
 
     /// Closes a socket.

@@ -5,6 +5,7 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::AtomicU32;
 use std::sync::Arc;
+use std::time::Duration;
 
 use glommio::LocalExecutorBuilder;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
@@ -19,6 +20,7 @@ use super::monitoring;
 use super::placement::{Placement, PlacementError};
 use super::ports_file::{Ports, PortsFile};
 use super::task::{Control, ShardTask};
+use super::transport::TlsListener;
 use crate::client::{Authorization, KeepaliveLimits, Limits};
 use crate::config::{go_duration, Options, COMPATIBLE_VERSION, MIDGE_VERSION};
 use crate::host;
@@ -28,6 +30,7 @@ use crate::monitor;
 use crate::net::{socket, Ring, RingConfig, RingError};
 use crate::proto::{InfoTemplate, ParserLimits, ServerInfo};
 use crate::router::ShardId;
+use crate::tls::{TlsContext, TlsError};
 
 /// Batches in one data lane: 1 MiB between two shards.
 pub(super) const DATA_LANE_BATCHES: usize = 16;
@@ -51,6 +54,9 @@ const EXECUTOR_RING_DEPTH: usize = 256;
 /// Why the server did not start, or ended unasked, in the words it says.
 #[derive(Debug, Error)]
 pub enum RunError {
+    /// TLS cannot be served.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// The client port could not be opened.
     #[error("Error listening on port: {address}, {reason:?}")]
     Listen {
@@ -115,7 +121,7 @@ pub fn run(options: &Options, log: &Log) -> Result<(), RunError> {
     announce_start(options, log, &identity, &placement, files);
     let monitor = monitoring::bind(options, log)?;
 
-    let control = Arc::new(control(options, log));
+    let control = Arc::new(control(options, log)?);
     let endpoints: Vec<Endpoint<Message, Batch>> = mesh::mesh(shards, DATA_LANE_BATCHES);
     let watch = endpoints[0].watch();
     let bells = watch.clone();
@@ -185,8 +191,20 @@ pub fn run(options: &Options, log: &Log) -> Result<(), RunError> {
     outcome
 }
 
-fn control(options: &Options, log: &Log) -> Control {
-    Control {
+/// # Errors
+/// TLS cannot be served as asked.
+fn control(options: &Options, log: &Log) -> Result<Control, RunError> {
+    let tls = match &options.tls {
+        Some(tls) => Some(TlsListener {
+            context: TlsContext::load(tls)?,
+            optional: options.allow_non_tls,
+            first: tls.handshake_first,
+            timeout: nanoseconds(tls.timeout),
+        }),
+        None => None,
+    };
+    Ok(Control {
+        tls,
         signals: AtomicU32::new(0),
         max_pending: options.max_pending,
         write_deadline: go_duration(options.write_deadline),
@@ -195,7 +213,7 @@ fn control(options: &Options, log: &Log) -> Control {
         busy_poll: nanoseconds(options.shard_busy_poll),
         memory: Memory::of(options.shard_memory),
         log: log.clone(),
-    }
+    })
 }
 
 /// Who this run of the server is.
@@ -243,7 +261,7 @@ fn listen_patiently(address: SocketAddr) -> std::io::Result<OwnedFd> {
                 if error.kind() == std::io::ErrorKind::AddrInUse
                     && host::monotonic_ns() < limit =>
             {
-                std::thread::sleep(std::time::Duration::from_millis(10));
+                std::thread::sleep(Duration::from_millis(10));
             }
             result => return result,
         }
@@ -271,6 +289,9 @@ pub(super) fn server_info(
         port: advertised_port,
         headers: !options.no_header_support,
         auth_required: options.auth_required(),
+        tls_required: options.tls.is_some() && !options.allow_non_tls,
+        tls_verify: options.tls.as_ref().is_some_and(|tls| tls.verify),
+        tls_available: options.tls.is_some() && options.allow_non_tls,
         max_payload: i64::try_from(options.max_payload).unwrap_or(i64::MAX),
         api_level: 5,
         xkey: identity.xkey.clone(),
@@ -301,7 +322,11 @@ fn core_config(
         max_pending: options.max_pending,
         drop_when_high: options.no_fast_producer_stall,
         write_deadline: nanoseconds(options.write_deadline),
-        auth_timeout: nanoseconds(options.auth_timeout),
+        // A handshake has to fit in as well.
+        auth_timeout: nanoseconds(match &options.tls {
+            Some(tls) => options.auth_timeout.max(tls.timeout + Duration::from_secs(1)),
+            None => options.auth_timeout,
+        }),
         parser: ParserLimits {
             control_line_bytes_max: options.max_control_line,
             payload_bytes_max: options.max_payload,
@@ -376,7 +401,7 @@ fn announce_ready(options: &Options, log: &Log, address: SocketAddr) {
     log.info(format_args!("Server is ready"));
 }
 
-pub(super) fn nanoseconds(duration: std::time::Duration) -> u64 {
+pub(super) fn nanoseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX / 4)
 }
 
@@ -428,7 +453,7 @@ mod tests {
         let (listener, address) = listen(&options).unwrap();
         let info = InfoTemplate::new(&server_info(&options, &Identity::new(), address));
         let info = Arc::new(info);
-        let control = Arc::new(control(&options, &Log::discard()));
+        let control = Arc::new(control(&options, &Log::discard()).unwrap());
         let mut ends = mesh::mesh(2, DATA_LANE_BATCHES);
         let config = |shard| core_config(&options, shard, 2, &info, 0);
         let (failing, end, shared) = (config(1), ends.pop().unwrap(), Arc::clone(&control));

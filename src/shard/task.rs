@@ -7,21 +7,23 @@ use std::sync::Arc;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
 
 use super::accept::Acceptor;
-use super::core::{Batch, ConnKey, Core};
+use super::core::{Batch, ConnKey, Core, TlsFacts};
 use super::events;
 use super::memory::Memory;
 use super::message::{Adopted, Message};
 use super::sockets::Sockets;
 use super::start::DATA_LANE_BATCHES;
+use super::transport::{Received, TlsListener, Transport};
 use crate::host;
 use crate::log::Log;
 use crate::mesh::Endpoint;
 use crate::monitor::{
     Answer, Ask, Inquiry, LaneDepth, Mailbox, ShardTotals, SlowConsumers, TurnTimes,
 };
-use crate::net::{Completion, End, Flight, Ring, RingError};
+use crate::net::{BufferId, Completion, End, Flight, Ring, RingError, Segment};
 use crate::proto::{CloseReason, WireError};
 use crate::router::{ConnId, ShardId};
+use crate::tls::HandshakeFirst;
 
 /// Completions that one turn takes.
 const COMPLETIONS_MAX: usize = 256;
@@ -37,6 +39,9 @@ const BATCHES_MAX: usize = DATA_LANE_BATCHES;
 
 /// Looks of an idle shard for work between two glances at the clock.
 const SPIN_LOOKS: u32 = 16;
+
+/// Bytes of the plaintext buffer that are kept.
+const PLAIN_KEPT: usize = 256 * 1024;
 
 /// Flights kept for reuse.
 const FLIGHTS_MAX: usize = 1024;
@@ -61,6 +66,8 @@ pub(super) struct Control {
     pub(super) busy_poll: u64,
     /// What each shard may hold.
     pub(super) memory: Memory,
+    /// TLS of the client port, if there is any.
+    pub(super) tls: Option<TlsListener>,
     pub(super) log: Log,
 }
 
@@ -103,6 +110,17 @@ pub(super) struct ShardTask {
     dirty: Vec<ConnId>,
     #[expect(clippy::vec_box, reason = "a flight keeps its address from pool to kernel and back")]
     flights: Vec<Box<Flight>>,
+    /// TLS of the client port, if there is any.
+    tls: Option<TlsListener>,
+    /// Plaintext of the receive at hand.
+    plain: Vec<u8>,
+    /// Pieces of the flight that is being sealed.
+    chunks: Vec<Segment>,
+    /// Connections with ciphertext to be sent, or with something that waits for their handshake.
+    sealed: Vec<ConnKey>,
+    /// Handshakes that must be done, and greetings that wait, in the order they fall due.
+    handshakes: VecDeque<(u64, ConnKey)>,
+    greetings: VecDeque<(u64, ConnKey)>,
     /// Connections whose receive ended for want of buffers, to be re-armed in turn.
     starved: Vec<ConnKey>,
     now: u64,
@@ -137,6 +155,7 @@ impl ShardTask {
         if let Err(error) = endpoint.set_wake_fd(ring.event_fd()) {
             control.log.error(format_args!("a shard cannot be woken by its peers: {error}"));
         }
+        let tls = control.tls.clone();
         let mut task = Self {
             core,
             ring,
@@ -150,6 +169,12 @@ impl ShardTask {
             reaped: Vec::with_capacity(COMPLETIONS_MAX),
             dirty: Vec::new(),
             flights: Vec::new(),
+            tls,
+            plain: Vec::new(),
+            chunks: Vec::new(),
+            sealed: Vec::new(),
+            handshakes: VecDeque::new(),
+            greetings: VecDeque::new(),
             starved: Vec::new(),
             now: host::monotonic_ns(),
             last_gap: u64::MAX,
@@ -371,7 +396,13 @@ impl ShardTask {
             Completion::Received { token, buffer, len, more } => {
                 let key = ConnKey::from_u64(token);
                 debug_assert!(len > 0);
-                self.core.handle_received(key, self.ring.buffer(buffer));
+                let sealed = self.tls.is_some()
+                    && self.sockets.get(key).is_some_and(|socket| socket.transport.is_some());
+                if sealed {
+                    self.receive_sealed(key, buffer);
+                } else {
+                    self.core.handle_received(key, self.ring.buffer(buffer));
+                }
                 self.ring.release(buffer);
                 if !more {
                     self.receive_ended(key);
@@ -444,6 +475,7 @@ impl ShardTask {
             self.core.open(cid, host)
         };
         self.sockets.insert(key, socket);
+        self.begin_transport(key);
         if matches!(self.stage, Stage::Stopping { .. }) {
             self.core.handle_end(key, CloseReason::ServerShutdown);
         }
@@ -490,17 +522,30 @@ impl ShardTask {
         let mut dirty = std::mem::take(&mut self.dirty);
         self.core.take_dirty(&mut dirty);
         for slot in dirty.drain(..) {
-            let mut flight = self.flights.pop().unwrap_or_default();
-            let key = self.core.take_flight(slot, |segment| flight.push(segment));
-            match key.and_then(|key| self.sockets.get(key)) {
-                Some(socket) => {
-                    socket.sending = true;
-                    self.ring.send(socket.fd(), socket.key.to_u64(), flight);
-                }
-                None => self.flights.push(flight),
+            if self.tls.is_some() && self.defer_sealed(slot) {
+                continue;
             }
+            self.send_in_clear(slot);
         }
         self.dirty = dirty;
+        if !self.sealed.is_empty() {
+            self.flush_sealed();
+        }
+    }
+
+    fn send_in_clear(&mut self, slot: ConnId) {
+        let mut flight = self.flights.pop().unwrap_or_default();
+        let key = self.core.take_flight(slot, |segment| flight.push(segment));
+        match key.and_then(|key| self.sockets.get(key)) {
+            Some(socket) => {
+                socket.sending = true;
+                if let Some(transport) = &mut socket.transport {
+                    transport.carries_flight = true;
+                }
+                self.ring.send(socket.fd(), socket.key.to_u64(), flight);
+            }
+            None => self.flights.push(flight),
+        }
     }
 
     fn handle_sent(&mut self, key: ConnKey, mut flight: Box<Flight>, result: Result<usize, i32>) {
@@ -530,6 +575,9 @@ impl ShardTask {
         }
         if let Some(socket) = self.sockets.get(key) {
             socket.sending = false;
+            if socket.transport.is_some() {
+                return self.handle_sealed_sent(key, delivered);
+            }
         }
         self.core.handle_sent(key, delivered);
         self.release_if_idle(key);
@@ -612,11 +660,174 @@ impl ShardTask {
             Stage::Serving | Stage::Stopped => None,
         };
         let retry = self.acceptor.as_ref().and_then(|acceptor| acceptor.retry_at);
-        [self.core.next_deadline(), stage, retry].into_iter().flatten().min()
+        let handshake = self.handshakes.front().map(|&(at, _)| at);
+        let greeting = self.greetings.front().map(|&(at, _)| at);
+        [self.core.next_deadline(), stage, retry, handshake, greeting].into_iter().flatten().min()
+    }
+
+    /// Puts TLS between a new connection and its socket, if the port has it.
+    fn begin_transport(&mut self, key: ConnKey) {
+        let Some(tls) = &self.tls else { return };
+        let Some(socket) = self.sockets.get(key) else { return };
+        socket.transport = Some(Box::new(Transport::new(tls, self.now)));
+        self.handshakes.push_back((self.now.saturating_add(tls.timeout), key));
+        if let HandshakeFirst::Within(wait) = tls.first {
+            let wait = u64::try_from(wait.as_nanos()).unwrap_or(u64::MAX / 4);
+            self.greetings.push_back((self.now.saturating_add(wait), key));
+        }
+    }
+
+    /// Bytes of a connection with TLS.
+    #[cold]
+    fn receive_sealed(&mut self, key: ConnKey, buffer: BufferId) {
+        let Some(socket) = self.sockets.get(key) else { return };
+        let Some(transport) = &mut socket.transport else { return };
+        if transport.failed.is_some() {
+            return;
+        }
+        let mut plain = std::mem::take(&mut self.plain);
+        plain.clear();
+        let bytes = self.ring.buffer(buffer);
+        match transport.handle_received(bytes, &mut plain) {
+            Ok(Received::Clear) => {
+                self.sealed.push(key);
+                self.core.handle_received(key, bytes);
+            }
+            Ok(Received::Sealed { established, ended }) => {
+                if established {
+                    if let Some(session) = transport.session() {
+                        let facts = TlsFacts {
+                            version: session.version(),
+                            cipher_suite: session.cipher_suite(),
+                            peer: session.peer(),
+                        };
+                        self.core.handle_tls(key, facts);
+                    }
+                }
+                if established || transport.has_outgoing() {
+                    self.sealed.push(key);
+                }
+                if !plain.is_empty() {
+                    self.core.handle_received(key, &plain);
+                }
+                if ended {
+                    self.core.handle_end(key, CloseReason::ClientClosed);
+                }
+            }
+            Err(error) => {
+                transport.failed = Some(error.to_string());
+                self.sealed.push(key);
+            }
+        }
+        plain.clear();
+        plain.shrink_to(PLAIN_KEPT);
+        self.plain = plain;
+    }
+
+    /// Whether the connection in `slot` is one that [`Self::flush_sealed`] sends for.
+    fn defer_sealed(&mut self, slot: ConnId) -> bool {
+        let Some(socket) = self.sockets.at(slot) else { return false };
+        match &socket.transport {
+            Some(transport) if transport.seals() || !transport.may_send() => {
+                self.sealed.push(socket.key);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Sends for connections with TLS: what waits sealed, and what their core has.
+    fn flush_sealed(&mut self) {
+        let mut waiting = std::mem::take(&mut self.sealed);
+        for key in waiting.drain(..) {
+            let Some(socket) = self.sockets.get(key) else { continue };
+            let Some(transport) = &mut socket.transport else { continue };
+            if socket.sending || socket.closing {
+                // Its completion comes back here.
+                continue;
+            }
+            if transport.may_send() && transport.failed.is_none() {
+                if !transport.seals() {
+                    // Greeted in clear, or the client went without.
+                    self.send_in_clear(key.slot());
+                    continue;
+                }
+                let mut chunks = std::mem::take(&mut self.chunks);
+                let taken = self.core.take_flight(key.slot(), |segment| {
+                    transport.seal(segment.as_slice());
+                    chunks.push(segment);
+                });
+                transport.carries_flight |= taken.is_some();
+                for chunk in chunks.drain(..) {
+                    self.core.recycle(chunk);
+                }
+                self.chunks = chunks;
+            }
+            let Some(socket) = self.sockets.get(key) else { continue };
+            let Some(transport) = &mut socket.transport else { continue };
+            if transport.has_outgoing() {
+                let mut flight = self.flights.pop().unwrap_or_default();
+                flight.push(Segment::Owned(transport.take_outgoing()));
+                socket.sending = true;
+                self.ring.send(socket.fd(), key.to_u64(), flight);
+            } else if let Some(error) = transport.failed.take() {
+                self.end_handshake(key, &error);
+            }
+        }
+        waiting.append(&mut self.sealed);
+        self.sealed = waiting;
+    }
+
+    /// A send of a connection with TLS is over.
+    fn handle_sealed_sent(&mut self, key: ConnKey, delivered: bool) {
+        let Some(socket) = self.sockets.get(key) else { return };
+        let Some(transport) = &mut socket.transport else { return };
+        if std::mem::take(&mut transport.carries_flight) {
+            self.core.handle_sent(key, delivered);
+        } else if !delivered {
+            self.core.handle_end(key, CloseReason::WriteError);
+        }
+        self.sealed.push(key);
+        self.release_if_idle(key);
+    }
+
+    fn end_handshake(&mut self, key: ConnKey, error: &str) {
+        self.core.report_tls_error(key, error);
+        self.core.handle_end(key, CloseReason::TlsHandshakeFailure);
+    }
+
+    fn run_transport_timers(&mut self) {
+        while let Some(&(at, key)) = self.greetings.front() {
+            if at > self.now {
+                break;
+            }
+            self.greetings.pop_front();
+            let Some(socket) = self.sockets.get(key) else { continue };
+            let Some(transport) = &mut socket.transport else { continue };
+            if transport.handle_wait_over(self.now) {
+                self.sealed.push(key);
+            }
+        }
+        while let Some(&(at, key)) = self.handshakes.front() {
+            if at > self.now {
+                break;
+            }
+            self.handshakes.pop_front();
+            let Some(socket) = self.sockets.get(key) else { continue };
+            let Some(transport) = &mut socket.transport else { continue };
+            if transport.handle_deadline() {
+                self.end_handshake(key, "tls handshake timeout");
+            } else {
+                self.sealed.push(key);
+            }
+        }
     }
 
     /// What only shells do by time: signals, lame duck mode, the end.
     fn run_own_timers(&mut self) {
+        if self.tls.is_some() {
+            self.run_transport_timers();
+        }
         if self.acceptor.is_some() {
             let signals = self.control.signals.swap(0, Ordering::AcqRel);
             if signals != 0 {

@@ -37,4 +37,5 @@ mod prefixes;
 mod queues;
 mod shards;
 mod subjects;
+mod tls;
 mod unsubscribe;

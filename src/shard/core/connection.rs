@@ -4,6 +4,7 @@ use super::ingest::Skipped;
 use crate::client::Client;
 use crate::outbound::Outbound;
 use crate::router::{ConnId, ShardSet};
+use crate::tls::PeerIdentity;
 
 /// Names a connection for as long as it lives: a slot and its generation.
 ///
@@ -124,7 +125,20 @@ pub(super) struct Connection {
     /// When messages were last sent to it, and how many had been by then.
     pub(super) sent_at: u64,
     pub(super) sent_messages: u64,
+    /// What TLS has agreed on, if it is there.
+    pub(super) tls: Option<Box<TlsFacts>>,
     pub(super) client: Box<Client>,
+}
+
+/// What TLS has agreed on with a client.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsFacts {
+    /// Version of the protocol, such as `1.3`.
+    pub version: &'static str,
+    /// Name of the cipher suite.
+    pub cipher_suite: String,
+    /// Who the client's certificate says it is, if it showed one.
+    pub peer: Option<PeerIdentity>,
 }
 
 impl Connection {
@@ -178,6 +192,7 @@ impl Connection {
             opened_at: 0,
             sent_at: 0,
             sent_messages: 0,
+            tls: None,
             client: Box::new(client),
         }
     }

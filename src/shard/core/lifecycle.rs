@@ -1,6 +1,6 @@
 //! A connection's way in and out, its timers, and the small things it is sent.
 
-use super::connection::{ConnKey, Phase};
+use super::connection::{ConnKey, Phase, TlsFacts};
 use super::control::Control;
 use super::label::label;
 use super::timers::Timer;
@@ -57,6 +57,18 @@ impl Core {
         } else {
             self.close(key, reason, true);
         }
+    }
+
+    /// TLS with a client is agreed on.
+    pub fn handle_tls(&mut self, key: ConnKey, facts: TlsFacts) {
+        if let Some(connection) = self.deliverer.connections.get(key) {
+            connection.tls = Some(Box::new(facts));
+        }
+    }
+
+    /// TLS with a client has failed: a line for the log.
+    pub fn report_tls_error(&mut self, key: ConnKey, error: &str) {
+        self.say(key.slot(), false, format!("TLS handshake error: {error}"));
     }
 
     /// The flight of a connection is over.

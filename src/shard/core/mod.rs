@@ -48,7 +48,7 @@ mod state;
 mod timers;
 mod trace;
 
-pub use self::connection::ConnKey;
+pub use self::connection::{ConnKey, TlsFacts};
 pub use self::control::Control;
 pub use self::entry::Batch;
 pub use self::internal::Captured;
