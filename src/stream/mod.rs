@@ -6,13 +6,30 @@
 //! the [`Outbox`], which the shell carries out. The engine does no I/O and knows
 //! no clock: `now` comes in, as nanoseconds since 1970 that never go back.
 
+mod api;
+mod check;
 mod config;
 mod context;
+mod counter;
+mod dedup;
+mod direct;
+mod engine;
 mod error;
+mod expiry;
 pub mod json;
+mod no_consumers;
 mod nuid;
 mod outbox;
+mod patterns;
+mod publish;
+mod publish_headers;
+mod recovery;
+mod schedule;
+mod shared;
+#[expect(clippy::module_inception, reason = "one stream among all that is about streams")]
+mod stream;
 pub mod time;
+mod timers;
 mod token;
 mod view;
 
@@ -22,6 +39,7 @@ pub use config::{
     StreamConfigRequest, StreamSource, SubjectMapping,
 };
 pub use context::{Context, Incoming, Interest};
+pub use engine::{AccountFigures, Engine, EngineConfig};
 pub use error::ApiError;
 pub use nuid::{short_hash, Nuid};
 pub use outbox::{Outbox, Outgoing, Output, Token};

@@ -133,6 +133,8 @@ pub struct StreamView<'a> {
     pub config: &'a StreamConfig,
     /// When it was made.
     pub created: u64,
+    /// Eight characters that stand for that time.
+    pub identity: &'a str,
     /// Its messages.
     pub store: &'a mut dyn StreamStore,
     /// Who the server is.

@@ -1,0 +1,181 @@
+//! Counters: messages whose body is the sum of all increments of their subject.
+//!
+//! Numbers are decimal texts of any length; the sum of two is one pass over their digits.
+
+use super::json::{parse, Value};
+use super::publish_headers::PublishHeaders;
+use super::shared::Shared;
+use super::stream::Stream;
+use super::ApiError;
+
+/// A whole number of any size.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Decimal {
+    negative: bool,
+    /// From the least to the most significant, without zeros at the end; empty is 0.
+    digits: Vec<u8>,
+}
+
+impl Decimal {
+    /// Reads digits with an optional sign.
+    pub(super) fn parse(text: &[u8]) -> Option<Self> {
+        let (negative, digits) = match text.split_first()? {
+            (b'-', rest) => (true, rest),
+            (b'+', rest) => (false, rest),
+            _ => (false, text),
+        };
+        if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
+            return None;
+        }
+        let digits = digits.iter().rev().map(|digit| digit - b'0').collect();
+        Some(Self { negative, digits }.trimmed())
+    }
+
+    /// The sum.
+    pub(super) fn add(&self, other: &Self) -> Self {
+        if self.negative == other.negative {
+            return Self { negative: self.negative, digits: sum(&self.digits, &other.digits) }
+                .trimmed();
+        }
+        let (larger, smaller) =
+            if is_smaller(&self.digits, &other.digits) { (other, self) } else { (self, other) };
+        Self { negative: larger.negative, digits: difference(&larger.digits, &smaller.digits) }
+            .trimmed()
+    }
+
+    fn trimmed(mut self) -> Self {
+        while self.digits.last() == Some(&0) {
+            self.digits.pop();
+        }
+        self.negative &= !self.digits.is_empty();
+        self
+    }
+}
+
+impl std::fmt::Display for Decimal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if self.digits.is_empty() {
+            return f.write_str("0");
+        }
+        if self.negative {
+            f.write_str("-")?;
+        }
+        self.digits.iter().rev().try_for_each(|digit| write!(f, "{digit}"))
+    }
+}
+
+/// The increment that a message asks for, if its headers may ask for one.
+pub(super) fn check(
+    headers: &PublishHeaders<'_>,
+    stream: &Stream,
+    payload: &[u8],
+) -> Result<Option<Decimal>, ApiError> {
+    let Some(text) = headers.incr.filter(|text| !text.is_empty()) else { return Ok(None) };
+    let increment = Decimal::parse(text).ok_or(ApiError::MESSAGE_INCR_INVALID)?;
+    if !stream.config.allow_msg_counter {
+        return Err(ApiError::MESSAGE_INCR_DISABLED);
+    }
+    if !payload.is_empty() {
+        return Err(ApiError::MESSAGE_INCR_PAYLOAD);
+    }
+    if headers.rollup.is_some() || headers.has_expectation() {
+        return Err(ApiError::MESSAGE_INCR_INVALID);
+    }
+    Ok(Some(increment))
+}
+
+/// The value of a subject's counter after an increment.
+pub(super) fn total(
+    increment: &Decimal,
+    stream: &mut Stream,
+    shared: &mut Shared,
+    subject: &[u8],
+) -> Result<String, ApiError> {
+    let Some(state) = stream.store.subject(subject) else { return Ok(increment.to_string()) };
+    match stream.store.read(state.last, &mut shared.message) {
+        Ok(true) => {}
+        Ok(false) => return Ok(increment.to_string()),
+        Err(_) => return Err(ApiError::MESSAGE_COUNTER_BROKEN),
+    }
+    let value = value(shared.message.payload()).ok_or(ApiError::MESSAGE_COUNTER_BROKEN)?;
+    let total = value.add(increment).to_string();
+    if total.len() + BODY_OVERHEAD > shared.server.max_payload {
+        return Err(ApiError::STREAM_MESSAGE_EXCEEDS_MAXIMUM);
+    }
+    Ok(total)
+}
+
+/// The body that says a counter's value.
+pub(super) fn body(value: &str) -> Vec<u8> {
+    [b"{\"val\":\"", value.as_bytes(), b"\"}"].concat()
+}
+
+/// The value that a body says.
+pub(super) fn value(body: &[u8]) -> Option<Decimal> {
+    let Ok(Value::Object(entries)) = parse(body) else { return None };
+    entries.iter().find_map(|(key, value)| match value {
+        Value::String(text) if key == "val" => Decimal::parse(text.as_bytes()),
+        _ => None,
+    })
+}
+
+fn sum(a: &[u8], b: &[u8]) -> Vec<u8> {
+    let mut digits = Vec::with_capacity(a.len().max(b.len()) + 1);
+    let mut carry = 0;
+    for at in 0..a.len().max(b.len()) {
+        let digit = a.get(at).unwrap_or(&0) + b.get(at).unwrap_or(&0) + carry;
+        digits.push(digit % 10);
+        carry = digit / 10;
+    }
+    digits.push(carry);
+    digits
+}
+
+/// `a` without `b`, which is not larger.
+fn difference(a: &[u8], b: &[u8]) -> Vec<u8> {
+    let mut borrow = 0;
+    let mut digits = Vec::with_capacity(a.len());
+    for (at, digit) in a.iter().enumerate() {
+        let less = b.get(at).unwrap_or(&0) + borrow;
+        borrow = u8::from(*digit < less);
+        digits.push(digit + 10 * borrow - less);
+    }
+    digits
+}
+
+fn is_smaller(a: &[u8], b: &[u8]) -> bool {
+    match a.len().cmp(&b.len()) {
+        std::cmp::Ordering::Equal => a.iter().rev().lt(b.iter().rev()),
+        other => other.is_lt(),
+    }
+}
+
+const BODY_OVERHEAD: usize = b"{\"val\":\"\"}".len();
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_of_any_size_add_up() {
+        let parse = |text: &str| Decimal::parse(text.as_bytes()).unwrap();
+        let big = "9".repeat(50);
+        assert_eq!(parse(&big).add(&parse("1")).to_string(), format!("1{}", "0".repeat(50)));
+        assert_eq!(parse("-0").to_string(), "0");
+        assert_eq!(parse("007").to_string(), "7");
+        for bad in ["", "-", "+", "1a", "--1", " 1"] {
+            assert_eq!(Decimal::parse(bad.as_bytes()), None, "{bad}");
+        }
+        assert_eq!(value(b"{\"val\":\"-3\"}"), Some(parse("-3")));
+        assert_eq!(value(b"x"), None);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn sums_are_those_of_the_machine(a: i64, b: i64) {
+            let parse = |number: i64| Decimal::parse(number.to_string().as_bytes()).unwrap();
+            let sum = i128::from(a) + i128::from(b);
+            proptest::prop_assert_eq!(parse(a).add(&parse(b)).to_string(), sum.to_string());
+        }
+    }
+}

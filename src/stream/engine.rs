@@ -1,0 +1,345 @@
+//! The engine: all streams that one shard owns, and the API that clients drive them with.
+//!
+//! Called in any order: [`handle_message`](Engine::handle_message) with what its subscriptions got,
+//! [`handle_timers`](Engine::handle_timers) when [`next_deadline`](Engine::next_deadline) has come,
+//! [`handle_interest`](Engine::handle_interest) when somebody subscribes. After each call the
+//! context's [`Outbox`](super::Outbox) holds what it has to say.
+//!
+//! Bounds: [`SLOTS_MAX`] streams; one entry per stream in the heap of deadlines, give or take those
+//! that were moved forward.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap};
+
+use super::publish::{self, Published};
+use super::recovery::Restored;
+use super::shared::{Account, Bytes, Shared};
+use super::stream::Stream;
+use super::token::{Purpose, StreamIndex, SLOTS_MAX};
+use super::view::{JetStreamLimits, ServerIdentity, ServerLimits};
+use super::{direct, timers, Context, Incoming};
+use crate::store::StreamId;
+use crate::subject::AccountId;
+
+/// What an engine is made with.
+#[derive(Clone, Debug)]
+pub struct EngineConfig {
+    /// Who the server is.
+    pub server: ServerIdentity,
+    /// Its limits.
+    pub limits: ServerLimits,
+    /// Unknown keys in requests are refused.
+    pub strict: bool,
+    /// For names and random numbers.
+    pub seed: u64,
+}
+
+/// All streams of a shard. See the module's documentation.
+#[derive(Debug)]
+pub struct Engine {
+    pub(super) shared: Shared,
+    pub(super) streams: Table,
+    pub(super) restored: Restored,
+    deadlines: BinaryHeap<Reverse<(u64, StreamIndex)>>,
+}
+
+/// Streams by index.
+#[derive(Debug, Default)]
+pub(super) struct Table {
+    slots: Vec<Slot>,
+    free: Vec<u32>,
+    by_id: BTreeMap<StreamId, StreamIndex>,
+}
+
+#[derive(Debug, Default)]
+struct Slot {
+    lap: u8,
+    stream: Option<Box<Stream>>,
+}
+
+/// What an account has, for monitoring.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the fields are named after what they count")]
+pub struct AccountFigures {
+    pub name: String,
+    pub memory: u64,
+    pub storage: u64,
+    pub reserved_memory: u64,
+    pub reserved_storage: u64,
+    pub streams: usize,
+    pub consumers: usize,
+    pub messages: u64,
+    pub api_total: u64,
+    pub api_errors: u64,
+}
+
+impl Engine {
+    /// An engine without accounts and streams.
+    pub fn new(config: EngineConfig) -> Self {
+        Self {
+            shared: Shared::new(config.server, config.limits, config.strict, config.seed),
+            streams: Table::default(),
+            restored: Restored::default(),
+            deadlines: BinaryHeap::new(),
+        }
+    }
+
+    /// Adds an account, which may use JetStream within `limits`, or may not, and is told so.
+    pub fn add_account(
+        &mut self,
+        id: AccountId,
+        name: &str,
+        limits: Option<JetStreamLimits>,
+        ctx: &mut Context<'_>,
+    ) {
+        let account = Account {
+            name: name.to_owned(),
+            limits,
+            streams: BTreeMap::new(),
+            used: Bytes::default(),
+            reserved: Bytes::default(),
+            api_total: 0,
+            api_errors: 0,
+        };
+        if self.shared.accounts.insert(id, account).is_some() {
+            return;
+        }
+        ctx.out.subscribe(Purpose::Api.token(), id, b"$JS.API.>", None);
+        if !self.shared.server.domain.is_empty() {
+            let pattern = self.domain_pattern();
+            ctx.out.subscribe(Purpose::DomainApi.token(), id, &pattern, None);
+        }
+        self.adopt(id, ctx);
+    }
+
+    /// Changes an account's limits.
+    pub fn update_account(&mut self, id: AccountId, limits: Option<JetStreamLimits>) {
+        let Some(account) = self.shared.accounts.get_mut(&id) else { return };
+        account.limits = limits;
+        for index in account.streams.values() {
+            if let Some(stream) = self.streams.get_mut(*index) {
+                stream.limits = limits.unwrap_or_default();
+            }
+        }
+    }
+
+    /// Forgets an account; its streams stay stored, and come back when it does after a restart.
+    pub fn remove_account(&mut self, id: AccountId, ctx: &mut Context<'_>) {
+        let Some(account) = self.shared.accounts.remove(&id) else { return };
+        for index in account.streams.values() {
+            let Some(mut stream) = self.streams.remove(*index) else { continue };
+            let kind = stream.store.kind();
+            stream.unsubscribe(ctx);
+            self.shared.change_used(id, kind, stream.bytes_counted, 0);
+            self.shared.change_reserved(id, kind, stream.config.max_bytes, 0);
+            stream.bytes_counted = 0;
+            stream.armed = u64::MAX;
+            self.set_aside(stream);
+        }
+        ctx.out.unsubscribe(Purpose::Api.token(), id, b"$JS.API.>");
+        if !self.shared.server.domain.is_empty() {
+            let pattern = self.domain_pattern();
+            ctx.out.unsubscribe(Purpose::DomainApi.token(), id, &pattern);
+        }
+    }
+
+    /// Takes what one of the engine's subscriptions got.
+    pub fn handle_message(&mut self, incoming: &Incoming<'_>, ctx: &mut Context<'_>) {
+        match Purpose::of(incoming.token) {
+            Some(Purpose::Publish(index)) => self.handle_publish(index, incoming, ctx),
+            Some(Purpose::Ack(index, consumer) | Purpose::AckLong(index, consumer)) => {
+                let Some(stream) = self.streams.get_mut(index) else { return };
+                let (consumers, mut view) = stream.split(&mut self.shared);
+                consumers.handle_ack(consumer, incoming, &mut view, ctx);
+                self.go_on(index, ctx);
+            }
+            Some(Purpose::Next(index, consumer)) => {
+                let Some(stream) = self.streams.get_mut(index) else { return };
+                let (consumers, mut view) = stream.split(&mut self.shared);
+                consumers.handle_next(consumer, incoming, &mut view, ctx);
+                self.go_on(index, ctx);
+            }
+            Some(Purpose::Flow(index, consumer)) => {
+                let Some(stream) = self.streams.get_mut(index) else { return };
+                let (consumers, mut view) = stream.split(&mut self.shared);
+                consumers.handle_flow_reply(consumer, incoming, &mut view, ctx);
+                self.go_on(index, ctx);
+            }
+            Some(Purpose::DirectGet(index)) => {
+                if let Some(stream) = self.streams.get_mut(index) {
+                    direct::handle(stream, &mut self.shared, incoming, ctx);
+                }
+            }
+            Some(Purpose::DirectGetLast(index)) => {
+                if let Some(stream) = self.streams.get_mut(index) {
+                    direct::handle_last(stream, &mut self.shared, incoming, ctx);
+                }
+            }
+            Some(Purpose::Api) => self.handle_api(incoming, ctx),
+            Some(Purpose::DomainApi) => self.handle_domain_api(incoming, ctx),
+            Some(Purpose::SnapshotAck(..) | Purpose::Restore(_)) | None => {}
+        }
+    }
+
+    /// Does what is due.
+    pub fn handle_timers(&mut self, ctx: &mut Context<'_>) {
+        let mut due = Vec::new();
+        while let Some(Reverse((deadline, index))) = self.deadlines.peek().copied() {
+            if deadline > ctx.now {
+                break;
+            }
+            self.deadlines.pop();
+            let Some(stream) = self.streams.get_mut(index) else { continue };
+            if stream.armed == deadline {
+                stream.armed = u64::MAX;
+                due.push(index);
+            }
+        }
+        for index in due {
+            let Some(stream) = self.streams.get_mut(index) else { continue };
+            timers::run(stream, &mut self.shared, ctx);
+            let (consumers, mut view) = stream.split(&mut self.shared);
+            consumers.handle_timers(&mut view, ctx);
+            self.go_on(index, ctx);
+        }
+    }
+
+    /// When [`handle_timers`](Self::handle_timers) is to be called, in nanoseconds since 1970.
+    pub fn next_deadline(&self) -> Option<u64> {
+        self.deadlines.peek().map(|Reverse((deadline, _))| *deadline)
+    }
+
+    /// Somebody subscribed to `pattern`.
+    pub fn handle_interest(&mut self, account: AccountId, pattern: &[u8], ctx: &mut Context<'_>) {
+        let Some(account) = self.shared.accounts.get(&account) else { return };
+        let indices: Vec<StreamIndex> = account.streams.values().copied().collect();
+        for index in indices {
+            let Some(stream) = self.streams.get_mut(index) else { continue };
+            if !stream.consumers.awaits_interest() {
+                continue;
+            }
+            let (consumers, mut view) = stream.split(&mut self.shared);
+            consumers.handle_interest(pattern, &mut view, ctx);
+            self.go_on(index, ctx);
+        }
+    }
+
+    /// What each account has.
+    pub fn figures(&self) -> Vec<AccountFigures> {
+        let accounts = self.shared.accounts.values().filter(|account| account.limits.is_some());
+        let figures = accounts.map(|account| {
+            let streams = account.streams.values().filter_map(|index| self.streams.get(*index));
+            let (mut consumers, mut messages) = (0, 0);
+            for stream in streams {
+                consumers += stream.consumers.count();
+                messages += stream.store.extent().messages;
+            }
+            AccountFigures {
+                name: account.name.clone(),
+                memory: account.used.memory,
+                storage: account.used.file,
+                reserved_memory: account.reserved.memory,
+                reserved_storage: account.reserved.file,
+                streams: account.streams.len(),
+                consumers,
+                messages,
+                api_total: account.api_total,
+                api_errors: account.api_errors,
+            }
+        });
+        figures.collect()
+    }
+
+    /// Lets a stream's consumers deliver, and asks when it wants to be called again.
+    pub(super) fn go_on(&mut self, index: StreamIndex, ctx: &mut Context<'_>) {
+        let Some(stream) = self.streams.get_mut(index) else { return };
+        let (consumers, mut view) = stream.split(&mut self.shared);
+        let has_more = consumers.deliver(&mut view, ctx);
+        stream.settle(&mut self.shared);
+        let deadline = if has_more { Some(ctx.now) } else { stream.next_deadline() };
+        let Some(deadline) = deadline else { return };
+        if deadline < stream.armed {
+            stream.armed = deadline;
+            self.deadlines.push(Reverse((deadline, index)));
+        }
+    }
+
+    fn handle_publish(
+        &mut self,
+        index: StreamIndex,
+        incoming: &Incoming<'_>,
+        ctx: &mut Context<'_>,
+    ) {
+        let Some(stream) = self.streams.get_mut(index) else { return };
+        let message = Published {
+            subject: incoming.subject,
+            reply: incoming.reply,
+            headers: incoming.headers,
+            payload: incoming.payload,
+        };
+        publish::handle(stream, &mut self.shared, &message, ctx);
+        self.go_on(index, ctx);
+    }
+
+    fn domain_pattern(&self) -> Vec<u8> {
+        [b"$JS.", self.shared.server.domain.as_bytes(), b".API.>"].concat()
+    }
+}
+
+impl Table {
+    /// The stream of that index, if it still is that one.
+    pub(super) fn get(&self, index: StreamIndex) -> Option<&Stream> {
+        let slot = self.slots.get(index.slot as usize)?;
+        slot.stream.as_deref().filter(|_| slot.lap == index.lap)
+    }
+
+    /// The same, to be changed.
+    pub(super) fn get_mut(&mut self, index: StreamIndex) -> Option<&mut Stream> {
+        let slot = self.slots.get_mut(index.slot as usize)?;
+        slot.stream.as_deref_mut().filter(|_| slot.lap == index.lap)
+    }
+
+    /// The stream of that identity.
+    pub(super) fn find(&self, id: StreamId) -> Option<&Stream> {
+        self.get(*self.by_id.get(&id)?)
+    }
+
+    /// The index that the next stream will have; `None` if there are too many.
+    pub(super) fn next_index(&mut self) -> Option<StreamIndex> {
+        let slot = match self.free.last() {
+            Some(slot) => *slot,
+            None => {
+                let slot = u32::try_from(self.slots.len()).ok().filter(|slot| *slot < SLOTS_MAX)?;
+                self.slots.push(Slot::default());
+                self.free.push(slot);
+                slot
+            }
+        };
+        let lap = self.slots.get(slot as usize)?.lap;
+        Some(StreamIndex { slot, lap })
+    }
+
+    /// Puts a stream where [`next_index`](Self::next_index) said.
+    pub(super) fn insert(&mut self, stream: Box<Stream>) {
+        let index = stream.index;
+        debug_assert_eq!(self.free.last(), Some(&index.slot));
+        self.free.pop();
+        self.by_id.insert(stream.id, index);
+        if let Some(slot) = self.slots.get_mut(index.slot as usize) {
+            slot.stream = Some(stream);
+        }
+    }
+
+    /// Takes a stream out; its index means nothing from now on.
+    pub(super) fn remove(&mut self, index: StreamIndex) -> Option<Box<Stream>> {
+        let slot = self.slots.get_mut(index.slot as usize)?;
+        if slot.lap != index.lap {
+            return None;
+        }
+        let stream = slot.stream.take()?;
+        slot.lap = slot.lap.wrapping_add(1);
+        self.by_id.remove(&stream.id);
+        self.free.push(index.slot);
+        Some(stream)
+    }
+}

@@ -1,0 +1,246 @@
+//! What the store keeps of a stream besides its messages, and how it comes back.
+//!
+//! Recovery, in this order: [`restore`](Engine::restore) with each stream's head, the newest
+//! snapshot and its store; then what happened after that snapshot, in the order it did; then
+//! [`finish_recovery`](Engine::finish_recovery). Streams of accounts that are not there yet wait for
+//! them.
+
+use super::config::StreamConfig;
+use super::dedup::take;
+use super::engine::Engine;
+use super::json::{Decoder, Field, Object};
+use super::publish_headers::PublishHeaders;
+use super::stream::{Derived, Stream};
+use super::token::StreamIndex;
+use super::view::JetStreamLimits;
+use super::Context;
+use crate::store::{Record, StreamId, StreamStore};
+use crate::subject::AccountId;
+
+/// Streams that came back and are not in the table.
+#[derive(Debug, Default)]
+pub(super) struct Restored {
+    streams: std::collections::BTreeMap<StreamId, Box<Stream>>,
+}
+
+impl Engine {
+    /// Takes back a stream as it was when `snapshot` was taken; an empty one is that of a new
+    /// stream. Returns whether that was possible.
+    pub fn restore(
+        &mut self,
+        id: StreamId,
+        head: &[u8],
+        snapshot: &[u8],
+        store: Box<dyn StreamStore>,
+    ) -> bool {
+        let Some(head) = Head::read(head) else { return false };
+        let stream = Stream::new(
+            StreamIndex { slot: 0, lap: 0 },
+            id,
+            AccountId(0),
+            head.account,
+            JetStreamLimits::default(),
+            head.config,
+            head.created,
+            store,
+            &self.shared.server,
+        );
+        let mut stream = Box::new(stream);
+        if !snapshot.is_empty() && stream.restore(snapshot, &mut self.shared).is_none() {
+            return false;
+        }
+        self.restored.streams.insert(id, stream);
+        true
+    }
+
+    /// A message was stored after the snapshot.
+    pub fn replay_appended(&mut self, id: StreamId, seq: u64, record: &Record<'_>) {
+        let Some(stream) = self.restored.streams.get_mut(&id) else { return };
+        if record.headers.is_empty() {
+            return;
+        }
+        let headers = PublishHeaders::read(record.headers);
+        if let Some(msg_id) = headers.msg_id.filter(|id| !id.is_empty()) {
+            stream.dedup.insert(msg_id, seq, record.time);
+        }
+        if stream.config.allow_msg_ttl {
+            stream.expiry.replayed(seq, record.time, record.headers);
+        }
+        stream.schedules.replayed(record.subject, seq, record.headers, record.time);
+    }
+
+    /// A message was removed after the snapshot.
+    pub fn replay_removed(&mut self, id: StreamId, seq: u64) {
+        if let Some(stream) = self.restored.streams.get_mut(&id) {
+            stream.expiry.removed(seq);
+        }
+    }
+
+    /// All messages below `seq` were removed after the snapshot.
+    pub fn replay_removed_below(&mut self, id: StreamId, seq: u64) {
+        if let Some(stream) = self.restored.streams.get_mut(&id) {
+            stream.expiry.removed_below(seq);
+        }
+    }
+
+    /// A note was written after the snapshot.
+    pub fn replay_note(&mut self, id: StreamId, bytes: &[u8]) {
+        let Some(stream) = self.restored.streams.get_mut(&id) else { return };
+        match bytes {
+            [OWN_NOTE, CONFIG_NOTE, config @ ..] => {
+                if let Ok(config) = StreamConfig::decode(config) {
+                    stream.replace_config(config, &self.shared.server);
+                }
+            }
+            [OWN_NOTE, ..] | [] => {}
+            _ => {
+                let (consumers, mut view) = stream.split(&mut self.shared);
+                consumers.replay_note(bytes, &mut view);
+            }
+        }
+    }
+
+    /// Everything is replayed: streams whose account is there begin to work.
+    pub fn finish_recovery(&mut self, ctx: &mut Context<'_>) {
+        let accounts: Vec<AccountId> = self.shared.accounts.keys().copied().collect();
+        for account in accounts {
+            self.adopt(account, ctx);
+        }
+    }
+
+    /// Appends the state of a stream that [`restore`](Self::restore) takes; nothing if there is no
+    /// such stream.
+    pub fn snapshot(&self, id: StreamId, out: &mut Vec<u8>) {
+        let stream = self.streams.find(id);
+        let stream = stream.or_else(|| self.restored.streams.get(&id).map(|stream| &**stream));
+        if let Some(stream) = stream {
+            stream.snapshot(out);
+        }
+    }
+
+    /// Puts restored streams of an account into the table.
+    pub(super) fn adopt(&mut self, account: AccountId, ctx: &mut Context<'_>) {
+        let Some(entry) = self.shared.accounts.get(&account) else { return };
+        let limits = entry.limits.unwrap_or_default();
+        let mine = |stream: &Stream| stream.account_name == entry.name;
+        let ids: Vec<StreamId> = self
+            .restored
+            .streams
+            .iter()
+            .filter(|(_, stream)| mine(stream))
+            .map(|(id, _)| *id)
+            .collect();
+        for id in ids {
+            let Some(mut stream) = self.restored.streams.remove(&id) else { continue };
+            let Some(index) = self.streams.next_index() else { continue };
+            stream.index = index;
+            stream.account = account;
+            stream.limits = limits;
+            stream.subscribe(ctx);
+            let (consumers, mut view) = stream.split(&mut self.shared);
+            consumers.finish_recovery(&mut view, ctx);
+            self.insert_stream(stream);
+            self.go_on(index, ctx);
+        }
+    }
+
+    /// A stream whose account is gone waits for it.
+    pub(super) fn set_aside(&mut self, stream: Box<Stream>) {
+        self.restored.streams.insert(stream.id, stream);
+    }
+}
+
+impl Stream {
+    /// Takes another configuration, without what follows from it outside.
+    pub(super) fn replace_config(
+        &mut self,
+        config: StreamConfig,
+        server: &super::view::ServerIdentity,
+    ) {
+        self.config = config;
+        self.derived = Derived::new(&self.config, self.created, server);
+        self.dedup.set_window(u64::try_from(self.config.duplicate_window).unwrap_or(0));
+        self.age_not_before = 0;
+    }
+
+    fn snapshot(&self, out: &mut Vec<u8>) {
+        out.push(SNAPSHOT_VERSION);
+        let mut config = Vec::new();
+        self.config.write(&mut config);
+        out.extend_from_slice(&(config.len() as u64).to_le_bytes());
+        out.extend_from_slice(&config);
+        self.dedup.snapshot(out);
+        self.expiry.snapshot(out);
+        self.schedules.snapshot(out);
+        self.consumers.snapshot(out);
+    }
+
+    fn restore(&mut self, mut bytes: &[u8], shared: &mut super::shared::Shared) -> Option<()> {
+        let bytes = &mut bytes;
+        if take::<1>(bytes)? != [SNAPSHOT_VERSION] {
+            return None;
+        }
+        let len = usize::try_from(u64::from_le_bytes(take(bytes)?)).ok()?;
+        let (config, rest) = bytes.split_at_checked(len)?;
+        *bytes = rest;
+        self.replace_config(StreamConfig::decode(config).ok()?, &shared.server);
+        self.dedup.restore(bytes)?;
+        self.expiry.restore(bytes)?;
+        self.schedules.restore(bytes)?;
+        let rest: &[u8] = bytes;
+        let (consumers, mut view) = self.split(shared);
+        consumers.restore(rest, &mut view);
+        Some(())
+    }
+}
+
+/// Who a stream is.
+#[derive(Debug, Default)]
+struct Head {
+    account: String,
+    created: u64,
+    config: StreamConfig,
+}
+
+impl Head {
+    fn read(bytes: &[u8]) -> Option<Self> {
+        let mut head = Self::default();
+        Decoder::request(bytes, "Head", false, |decoder, key, value| match key {
+            "account" => decoder.string(value, &mut head.account),
+            "created" => decoder.uint(value, &mut head.created),
+            "config" => {
+                decoder.object(value, "StreamConfig", |decoder, key, value| {
+                    head.config.decode_field(decoder, key, value)
+                })?;
+                Ok(Field::Known)
+            }
+            _ => Ok(Field::Unknown),
+        })
+        .ok()?;
+        (!head.config.name.is_empty()).then_some(head)
+    }
+}
+
+/// The head of a stream: who it is.
+pub(super) fn write_head(account: &str, config: &StreamConfig, created: u64) -> Vec<u8> {
+    let mut out = Vec::new();
+    let mut object = Object::open(&mut out);
+    object.string("account", account);
+    object.uint("created", created);
+    config.write(object.key("config"));
+    object.close();
+    out
+}
+
+/// The note that a stream has a new configuration.
+pub(super) fn write_config_note(config: &StreamConfig) -> Vec<u8> {
+    let mut out = vec![OWN_NOTE, CONFIG_NOTE];
+    config.write(&mut out);
+    out
+}
+
+/// First byte of a note of the stream itself.
+const OWN_NOTE: u8 = 0;
+/// Second byte: a configuration follows.
+const CONFIG_NOTE: u8 = 1;
+const SNAPSHOT_VERSION: u8 = 1;
