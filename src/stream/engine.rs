@@ -304,6 +304,13 @@ impl Table {
         self.get(*self.by_id.get(&id)?)
     }
 
+    /// A stream of that name.
+    #[cfg(test)]
+    pub(super) fn find_by_name(&self, name: &str) -> Option<&Stream> {
+        let mut streams = self.slots.iter().filter_map(|slot| slot.stream.as_deref());
+        streams.find(|stream| stream.name() == name)
+    }
+
     /// The index that the next stream will have; `None` if there are too many.
     pub(super) fn next_index(&mut self) -> Option<StreamIndex> {
         let slot = match self.free.last() {

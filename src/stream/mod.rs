@@ -14,6 +14,8 @@ mod counter;
 mod dedup;
 mod direct;
 mod engine;
+#[cfg(test)]
+mod engine_tests;
 mod error;
 mod expiry;
 pub mod json;
