@@ -223,6 +223,19 @@ impl Stream {
         self.bytes_counted = bytes;
     }
 
+    /// When the limit of age is to be looked at.
+    pub(super) fn next_aged(&self) -> Option<u64> {
+        if self.derived.max_age == 0 {
+            return None;
+        }
+        let extent = self.store.extent();
+        if extent.messages <= self.expiry.kept_count() {
+            return None;
+        }
+        let due = self.expiry.first_aged(extent.first_time).saturating_add(self.derived.max_age);
+        Some(due.max(self.age_not_before))
+    }
+
     /// When the stream wants to be called, whatever happens.
     pub(super) fn next_deadline(&self) -> Option<u64> {
         let mut deadline = self.consumers.next_deadline();
@@ -233,13 +246,7 @@ impl Stream {
         };
         also(self.dedup.next_deadline());
         also(self.expiry.next_deadline());
-        if self.derived.max_age != 0 {
-            let extent = self.store.extent();
-            if extent.messages > self.expiry.kept_count() {
-                let due = self.expiry.first_aged(extent.first_time) + self.derived.max_age;
-                also(Some(due.max(self.age_not_before)));
-            }
-        }
+        also(self.next_aged());
         deadline
     }
 }

@@ -14,7 +14,7 @@ pub(super) fn run(stream: &mut Stream, shared: &mut Shared, ctx: &mut Context<'_
     while let Some(seq) = stream.expiry.pop_due(ctx.now) {
         expire(stream, shared, seq, ctx);
     }
-    if stream.derived.max_age != 0 && ctx.now >= stream.age_not_before {
+    if stream.next_aged().is_some_and(|due| due <= ctx.now) {
         run_age(stream, shared, ctx);
     }
     stream.settle(shared);
