@@ -24,6 +24,7 @@ fn run_age(stream: &mut Stream, shared: &mut Shared, ctx: &mut Context<'_>) {
     let Some(before) = ctx.now.checked_sub(stream.derived.max_age) else { return };
     // Messages of `before` itself are due.
     let end = stream.store.seq_at_time(before.saturating_add(1));
+    let before_run = stream.store.extent().messages;
     let is_plain = stream.expiry.kept_count() == 0 && stream.derived.marker_ttl == 0;
     if is_plain {
         if stream.store.extent().first_seq < end {
@@ -39,7 +40,9 @@ fn run_age(stream: &mut Stream, shared: &mut Shared, ctx: &mut Context<'_>) {
         }
         find_first_aged(stream, shared);
     }
-    stream.age_not_before = ctx.now.saturating_add(AGE_INTERVAL);
+    if stream.store.extent().messages < before_run {
+        stream.age_not_before = ctx.now.saturating_add(AGE_INTERVAL);
+    }
 }
 
 /// Finds the first message that age concerns, if kept ones lie before it.
