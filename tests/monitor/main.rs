@@ -24,4 +24,5 @@ mod hostile;
 mod http;
 mod metrics;
 mod pages;
+mod prometheus;
 mod startup;
