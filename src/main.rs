@@ -44,15 +44,25 @@ fn serve(options: &Options) -> ExitCode {
 
 fn log_options(options: &Options) -> LogOptions {
     LogOptions {
-        target: options.log_file.as_ref().map_or(LogTarget::Stderr, |path| LogTarget::File {
-            path: path.clone(),
-            bytes_max: options.log_size_limit,
-            files_max: options.log_max_files,
-        }),
+        target: log_target(options),
         debug: options.debug,
         trace: options.trace,
         time: options.log_time,
         utc: options.log_time_utc,
+        json: options.log_json,
+    }
+}
+
+/// A file counts more than a daemon elsewhere, and that more than the one here.
+fn log_target(options: &Options) -> LogTarget {
+    if let Some(path) = &options.log_file {
+        let (bytes_max, files_max) = (options.log_size_limit, options.log_max_files);
+        return LogTarget::File { path: path.clone(), bytes_max, files_max };
+    }
+    match &options.remote_syslog {
+        Some(remote) => LogTarget::Syslog { remote: Some(remote.clone()) },
+        None if options.syslog => LogTarget::Syslog { remote: None },
+        None => LogTarget::Stderr,
     }
 }
 

@@ -7,8 +7,10 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use super::completions::Shell;
 use super::flags::{self, Flag, Kind, Setting};
 use super::go_number::{self, NumberError};
+use super::manual::manual_page;
 use super::options::PORT_DEFAULT;
 use super::usage::{help_text, help_tls_text, version_text};
 use super::{file, signal};
@@ -104,6 +106,8 @@ impl CommandLine {
             return Err(match word.to_lowercase().as_str() {
                 "version" => Exit::success(version_text(program)),
                 "help" => Exit::success(help_text()),
+                "man" => Exit::success(manual_page()),
+                "completions" => self.completions(),
                 _ => Exit::failure(format_args!("unrecognized command: {word:?}")),
             });
         }
@@ -120,6 +124,17 @@ impl CommandLine {
         self.override_tls(&mut options)?;
         options.validate().map_err(Exit::failure)?;
         Ok(Invocation::Run { options: Box::new(options), warnings })
+    }
+
+    /// The script for the shell named behind the command.
+    fn completions(&self) -> Exit {
+        let shell = self.words.get(1).map_or("", String::as_str);
+        match Shell::find(shell) {
+            Some(shell) => Exit::success(shell.script()),
+            None => Exit::failure(format_args!(
+                "completions: {shell:?} is no shell that is known: bash, zsh, fish"
+            )),
+        }
     }
 
     /// Reads the file named, if one is, and answers with its warnings. A test run ends here.
@@ -254,6 +269,7 @@ fn apply_switch(setting: Setting, on: bool, options: &mut Options) {
     match setting {
         Setting::LogTime => options.log_time = on,
         Setting::LogTimeUtc => options.log_time_utc = on,
+        Setting::Syslog => options.syslog = on,
         Setting::Debug => options.debug = on,
         Setting::JetStream => options.jetstream.enabled = on,
         Setting::Trace => options.trace = on,
@@ -306,6 +322,7 @@ fn apply_text(setting: Setting, text: &str, options: &mut Options) {
         Setting::Token => options.token = some,
         Setting::PidFile => options.pid_file = some.map(PathBuf::from),
         Setting::PortsFileDir => options.ports_file_dir = some.map(PathBuf::from),
+        Setting::RemoteSyslog => options.remote_syslog = some,
         Setting::LogFile => options.log_file = some.map(PathBuf::from),
         Setting::StoreDir => options.store_dir = some.map(PathBuf::from),
         _ => {}
@@ -410,12 +427,14 @@ mod tests {
             assert!(exit(words).stdout.starts_with("nats-server: v2.15.1\n"), "{words:?}");
         }
         assert!(exit(&["help"]).stdout.starts_with("\nUsage: "));
+        assert!(exit(&["completions", "fish"]).stdout.starts_with("complete -c midge"));
+        assert_eq!(exit(&["completions", "csh"]).status, 1);
+        assert!(exit(&["man"]).stdout.starts_with(".TH MIDGE 1"));
     }
 
     #[test]
     fn a_flag_of_an_unbuilt_feature_stops_the_start() {
-        for words in
-            [&["-ms", "8222"][..], &["--cluster=nats://x:1"], &["--routes", "nats://x:1"], &["-s"]]
+        for words in [&["-ms", "8222"][..], &["--cluster=nats://x:1"], &["--routes", "nats://x:1"]]
         {
             let exit = exit(words);
             assert_eq!(exit.status, 1, "{words:?}");

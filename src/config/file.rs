@@ -105,6 +105,8 @@ pub(super) enum Problem {
          instead of 1m, for example"
     )]
     TimeoutHigh { written: String, seconds: f64 },
+    #[error("invalid log_format {0:?}: it is text or json")]
+    LogFormat(String),
     #[error("Cannot have a user/pass and token")]
     UserAndToken,
     #[error("{0}")]
@@ -245,6 +247,8 @@ fn set(
             options.max_traced_msg_len = usize::try_from(entry.integer()?).unwrap_or(0);
         }
         Key::LogFile => options.log_file = entry.text()?.map(PathBuf::from),
+        Key::LogFormat => options.log_json = log_format(entry)?,
+        Key::RemoteSyslog => options.remote_syslog = entry.text()?,
         Key::LogSizeLimit => {
             options.log_size_limit = u64::try_from(entry.integer()?).unwrap_or(0);
         }
@@ -274,6 +278,7 @@ fn switch(key: Key, options: &mut Options) -> &mut bool {
         Key::DisableSublistCache => &mut options.disable_sublist_cache,
         Key::Debug => &mut options.debug,
         Key::AllowNonTls => &mut options.allow_non_tls,
+        Key::Syslog => &mut options.syslog,
         Key::LogTime => &mut options.log_time,
         Key::LogTimeUtc => &mut options.log_time_utc,
         _ => &mut options.trace,
@@ -332,6 +337,15 @@ fn server_name(entry: Entry<'_>) -> Result<Option<String>, Problem> {
     match name {
         Some(name) if name.contains(' ') => Err(Problem::ServerName),
         name => Ok(name),
+    }
+}
+
+/// Whether lines are to be JSON.
+fn log_format(entry: Entry<'_>) -> Result<bool, Problem> {
+    match entry.text()?.unwrap_or_default().to_lowercase().as_str() {
+        "json" => Ok(true),
+        "" | "text" => Ok(false),
+        other => Err(Problem::LogFormat(other.to_owned())),
     }
 }
 
@@ -589,6 +603,15 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn logs_have_two_formats() {
+        assert!(options("log_format: JSON").log_json);
+        assert!(!options("log_format: text").log_json);
+        complains("log_format: xml", "f:1:0: invalid log_format \"xml\": it is text or json\n");
+        let both = options("syslog: true\nremote_syslog: \"udp://h:514\"");
+        assert!(both.syslog && both.remote_syslog.as_deref() == Some("udp://h:514"));
+    }
+
+    #[test]
     fn zero_means_the_default_where_go_cannot_tell() {
         let zeros = options(
             "port: 0\nmax_payload: 0\nmax_pending: 0\nmax_control_line: 0\nping_max: 0\n\
@@ -730,6 +753,6 @@ pub(super) mod tests {
             complains(text, complaint);
             assert!(!read(text).1.allow_start());
         }
-        options("jetstream: false\nsyslog: false\nhttps_port: 0\nwebsocket: disabled\n");
+        options("jetstream: false\nmqtt: false\nhttps_port: 0\nwebsocket: disabled\n");
     }
 }

@@ -28,6 +28,8 @@ pub(super) enum Setting {
     LogFile,
     LogTime,
     LogTimeUtc,
+    Syslog,
+    RemoteSyslog,
     LogSizeLimit,
     MaxTracedMsgLen,
     Debug,
@@ -127,7 +129,6 @@ const fn flag(
 
 const HTTPS: Setting = Setting::NotBuilt("TLS (monitoring over HTTPS)");
 const CLUSTERING: Setting = Setting::NotBuilt("clustering");
-const SYSLOG: Setting = Setting::NotBuilt("logging to syslog");
 
 /// The table. Names and kinds are nats-server's; `shards` is ours.
 #[rustfmt::skip]
@@ -148,8 +149,8 @@ pub(super) const FLAGS: &[Flag] = &[
     flag(&["l", "log"], Kind::Text, "<file>", Group::Logging, Setting::LogFile, "File to redirect log output"),
     flag(&["T", "logtime"], Kind::Bool, "", Group::Logging, Setting::LogTime, "Timestamp log entries (default: true)"),
     flag(&["logtime_utc"], Kind::Bool, "", Group::Logging, Setting::LogTimeUtc, "Timestamps in UTC instead of local timezone (default: false)"),
-    flag(&["s", "syslog"], Kind::Bool, "", Group::Logging, SYSLOG, "Log to syslog"),
-    flag(&["r", "remote_syslog"], Kind::Text, "<addr>", Group::Logging, SYSLOG, "Syslog server addr (udp://localhost:514)"),
+    flag(&["s", "syslog"], Kind::Bool, "", Group::Logging, Setting::Syslog, "Log to syslog"),
+    flag(&["r", "remote_syslog"], Kind::Text, "<addr>", Group::Logging, Setting::RemoteSyslog, "Syslog server addr (udp://localhost:514)"),
     flag(&["D", "debug"], Kind::Bool, "", Group::Logging, Setting::Debug, "Enable debugging output"),
     flag(&["V", "trace"], Kind::Bool, "", Group::Logging, Setting::Trace, "Trace the raw protocol"),
     flag(&["VV"], Kind::Bool, "", Group::Logging, Setting::TraceVerbose, "Verbose trace (traces system account as well)"),

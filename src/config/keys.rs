@@ -33,6 +33,9 @@ pub(super) enum Key {
     LogTime,
     LogTimeUtc,
     LogFile,
+    LogFormat,
+    Syslog,
+    RemoteSyslog,
     LogSizeLimit,
     LogMaxNum,
     PidFile,
@@ -62,10 +65,9 @@ const ACCOUNTS: Key = Key::NotBuilt("accounts");
 const HTTPS: Key = Key::NotBuilt("TLS (monitoring over HTTPS)");
 const OPERATOR: Key = Key::NotBuilt("operator mode (JWT)");
 const PROFILING: Key = Key::NotBuilt("profiling over HTTP");
-const SYSLOG: Key = Key::NotBuilt("logging to syslog");
 const TLS: Key = Key::NotBuilt("TLS");
 
-/// The table: nats-server's keys and their aliases, and `shards`, which is ours.
+/// The table: nats-server's keys and their aliases, and `shards` and `log_format`, which are ours.
 #[rustfmt::skip]
 const KEYS: &[(&[&str], Key)] = &[
     (&["listen"], Key::Listen),
@@ -98,6 +100,9 @@ const KEYS: &[(&[&str], Key)] = &[
     (&["logtime"], Key::LogTime),
     (&["logtime_utc"], Key::LogTimeUtc),
     (&["log_file", "logfile"], Key::LogFile),
+    (&["log_format"], Key::LogFormat),
+    (&["syslog"], Key::Syslog),
+    (&["remote_syslog"], Key::RemoteSyslog),
     (&["log_size_limit", "logfile_size_limit"], Key::LogSizeLimit),
     (&["log_max_num", "logfile_max_num"], Key::LogMaxNum),
     (&["pid_file", "pidfile"], Key::PidFile),
@@ -131,8 +136,6 @@ const KEYS: &[(&[&str], Key)] = &[
     (&["https_port"], HTTPS),
     (&["prof_port"], PROFILING),
     (&["prof_block_rate"], PROFILING),
-    (&["syslog"], SYSLOG),
-    (&["remote_syslog"], SYSLOG),
     (&["write_timeout"], Key::NotBuilt("the write timeout policy")),
     (&["feature_flags"], Key::NotBuilt("feature flags")),
     (&["cluster"], Key::NotBuilt("clustering")),

@@ -14,6 +14,7 @@
 //! - [`Options::default`] is what nats-server runs with when it is given nothing.
 
 mod cli;
+mod completions;
 mod file;
 mod flags;
 mod go_number;
@@ -21,6 +22,7 @@ mod grammar;
 mod invocation;
 mod jetstream;
 mod keys;
+mod manual;
 mod monitoring;
 mod options;
 mod shards;

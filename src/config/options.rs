@@ -105,6 +105,12 @@ pub struct Options {
     pub log_time: bool,
     /// That time in UTC instead of the local time zone. Default `false`.
     pub log_time_utc: bool,
+    /// Log lines as objects of JSON. Default `false`.
+    pub log_json: bool,
+    /// Send log lines to this machine's syslog daemon. A log file counts more.
+    pub syslog: bool,
+    /// Send log lines to this syslog daemon: `udp://host:port`, `tcp://host:port`, `unix:///path`.
+    pub remote_syslog: Option<String>,
     /// File that takes the log instead of standard error.
     pub log_file: Option<PathBuf>,
     /// Bytes after which the log file is put aside and a new one begun. 0, the default: never.
@@ -224,6 +230,9 @@ impl Default for Options {
             max_traced_msg_len: 0,
             log_time: true,
             log_time_utc: false,
+            log_json: false,
+            syslog: false,
+            remote_syslog: None,
             log_file: None,
             log_size_limit: 0,
             log_max_files: 0,

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use super::completions::spelled;
 use super::flags::{Flag, Group, Setting, FLAGS};
 
 /// The nats-server release whose behaviour and wire protocol Midge follows.
@@ -36,6 +37,10 @@ pub fn help_text() -> String {
             let _infallible = writeln!(text, "    {:<33}{}", synopsis(flag), flag.help);
         }
     }
+    text.push_str(
+        "\nCommands:\n    completions bash|zsh|fish        Print completions for a shell\n    \
+         man                              Print the manual page\n",
+    );
     text.push_str("\nFlags of nats-server whose feature is not built yet stop the start.\n\n");
     text
 }
@@ -48,7 +53,7 @@ pub(super) fn help_tls_text() -> String {
     )
 }
 
-fn is_built(flag: &Flag) -> bool {
+pub(super) fn is_built(flag: &Flag) -> bool {
     !matches!(flag.setting, Setting::NotBuilt(_) | Setting::HelpTls)
 }
 
@@ -59,9 +64,7 @@ fn synopsis(flag: &Flag) -> String {
             text.push_str(", ");
         }
         // One dash or two is the same to the parser; help shows the usual form.
-        let is_short = name.len() == 1 || name.chars().all(|c| c.is_ascii_uppercase());
-        text.push_str(if is_short || *name == "sl" { "-" } else { "--" });
-        text.push_str(name);
+        text.push_str(&spelled(name));
     }
     if !flag.value.is_empty() {
         text.push(' ');

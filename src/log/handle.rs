@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use super::line::{Line, Look};
 use super::sink::{LogFile, Sink};
+use super::syslog::Syslog;
 use super::writer::{Entry, Writer};
 use super::{Level, LogError};
 use crate::host;
@@ -32,6 +33,11 @@ pub enum LogTarget {
         /// Files kept, the current one included; 0: all of them.
         files_max: usize,
     },
+    /// A syslog daemon.
+    Syslog {
+        /// `udp://host:port`, `tcp://host:port` or `unix:///path`; this machine's if `None`.
+        remote: Option<String>,
+    },
 }
 
 /// How a log starts.
@@ -47,11 +53,20 @@ pub struct LogOptions {
     pub time: bool,
     /// That time in UTC instead of the local time zone.
     pub utc: bool,
+    /// Each line is an object of JSON; syslog has a form of its own.
+    pub json: bool,
 }
 
 impl Default for LogOptions {
     fn default() -> Self {
-        Self { target: LogTarget::Stderr, debug: false, trace: false, time: true, utc: false }
+        Self {
+            target: LogTarget::Stderr,
+            debug: false,
+            trace: false,
+            time: true,
+            utc: false,
+            json: false,
+        }
     }
 }
 
@@ -67,11 +82,16 @@ impl Log {
     pub fn start(options: &LogOptions) -> Result<Self, LogError> {
         let (sink, colour) = match &options.target {
             LogTarget::Stderr => (Sink::Stderr, io::stderr().is_terminal()),
+            LogTarget::Syslog { remote } => {
+                let opened = Syslog::open(remote.as_deref()).map_err(LogError::Syslog)?;
+                (Sink::Syslog(opened), false)
+            }
             LogTarget::File { path, bytes_max, files_max } => {
                 (Sink::File(LogFile::open(path, *bytes_max, *files_max)?), false)
             }
         };
-        let look = Look { pid: std::process::id(), time: options.time, utc: options.utc, colour };
+        let LogOptions { time, utc, json, .. } = *options;
+        let look = Look { pid: std::process::id(), time, utc, json, colour: colour && !json };
         let log = Self::spawn(sink, look)?;
         log.set_levels(options.debug, options.trace);
         Ok(log)

@@ -30,6 +30,18 @@ impl Level {
         }
     }
 
+    /// The word that JSON has for it.
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Self::Fatal => "fatal",
+            Self::Error => "error",
+            Self::Warning => "warn",
+            Self::Info => "info",
+            Self::Debug => "debug",
+            Self::Trace => "trace",
+        }
+    }
+
     /// The terminal attributes of those letters.
     pub(super) fn colour(self) -> &'static str {
         match self {

@@ -22,11 +22,16 @@ pub(super) struct Look {
     pub(super) time: bool,
     pub(super) utc: bool,
     pub(super) colour: bool,
+    /// An object of JSON instead of a line of text.
+    pub(super) json: bool,
 }
 
 impl Look {
     /// Appends the line with its end. `offset_s` is asked for the zone's distance from UTC.
     pub(super) fn render(self, line: &Line, offset_s: fn(i64) -> i64, out: &mut String) {
+        if self.json {
+            return self.render_json(line, out);
+        }
         let _infallible = write!(out, "[{}] ", self.pid);
         if self.time {
             let offset_s = if self.utc { |_| 0 } else { offset_s };
@@ -42,6 +47,18 @@ impl Look {
         if !line.text.ends_with('\n') {
             out.push('\n');
         }
+    }
+
+    fn render_json(self, line: &Line, out: &mut String) {
+        out.push('{');
+        if self.time {
+            out.push_str("\"time\":\"");
+            CivilTime::new(line.at, |_| 0).write_rfc3339_micros(out);
+            out.push_str("\",");
+        }
+        let (level, pid) = (line.level.word(), self.pid);
+        let text = serde_json::Value::from(line.text.trim_end_matches('\n'));
+        let _infallible = writeln!(out, "\"level\":\"{level}\",\"pid\":{pid},\"text\":{text}}}");
     }
 }
 
@@ -75,6 +92,39 @@ impl CivilTime {
         );
     }
 
+    /// `2026-11-21T12:00:00.123456Z`, if this is UTC.
+    fn write_rfc3339_micros(self, out: &mut String) {
+        let micros = self.nanos / 1000;
+        self.write_rfc3339_clock(out);
+        let _infallible = write!(out, ".{micros:06}Z");
+    }
+
+    /// `2026-11-21T12:00:00+01:00`, in the zone that is `offset_s` east of UTC.
+    pub(super) fn write_rfc3339(self, out: &mut String, offset_s: i64) {
+        self.write_rfc3339_clock(out);
+        let (hours, minutes) = (offset_s.abs() / 3600, offset_s.abs() / 60 % 60);
+        let _infallible = match offset_s.signum() {
+            0 => write!(out, "Z"),
+            1 => write!(out, "+{hours:02}:{minutes:02}"),
+            _ => write!(out, "-{hours:02}:{minutes:02}"),
+        };
+    }
+
+    fn write_rfc3339_clock(self, out: &mut String) {
+        let Self { year, month, day, .. } = self;
+        let (hour, minute, second) = self.clock();
+        let _infallible =
+            write!(out, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}");
+    }
+
+    /// `Nov 21 12:00:00`, the day padded with a blank.
+    pub(super) fn write_stamp(self, out: &mut String) {
+        let month = usize::try_from(self.month - 1).ok().and_then(|at| MONTHS.get(at));
+        let (hour, minute, second) = self.clock();
+        let (month, day) = (month.unwrap_or(&"Jan"), self.day);
+        let _infallible = write!(out, "{month} {day:>2} {hour:02}:{minute:02}:{second:02}");
+    }
+
     /// What a rotated log file gets behind its name: `2026.11.21.12.00.00.123456789`.
     pub(super) fn backup_suffix(self) -> String {
         let Self { year, month, day, nanos, .. } = self;
@@ -88,11 +138,14 @@ impl CivilTime {
     }
 }
 
+const MONTHS: [&str; 12] =
+    ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const PLAIN: Look = Look { pid: 7, time: true, utc: true, colour: false };
+    const PLAIN: Look = Look { pid: 7, time: true, utc: true, colour: false, json: false };
 
     fn rendered(look: Look, level: Level, text: &str, offset_s: fn(i64) -> i64) -> String {
         let at = Duration::new(1_795_262_400, 123_456_789);
@@ -112,6 +165,19 @@ mod tests {
             rendered(coloured, Level::Warning, "x", |_| 0),
             "[7] [\x1b[0;93mWRN\x1b[0m] x\n"
         );
+    }
+
+    #[test]
+    fn lines_of_json_hold_the_same() {
+        let json = Look { json: true, ..PLAIN };
+        assert_eq!(
+            rendered(json, Level::Warning, "a \"b\"\n", |_| 3600),
+            "{\"time\":\"2026-11-21T12:00:00.123456Z\",\"level\":\"warn\",\"pid\":7,\
+             \"text\":\"a \\\"b\\\"\"}\n"
+        );
+        let without = Look { time: false, ..json };
+        let line = rendered(without, Level::Fatal, "x", |_| 0);
+        assert_eq!(line, "{\"level\":\"fatal\",\"pid\":7,\"text\":\"x\"}\n");
     }
 
     #[test]

@@ -9,13 +9,17 @@
 //! missing. A line the sink refuses is counted too. Fatal lines are queued whatever the bound.
 //! At exit [`Log::flush`] waits for the writer, but not longer than it is told to.
 //!
+//! A syslog daemon that does not take a line within two seconds costs that line.
+//!
 //! The lines are nats-server's: `[PID] 2026/11/21 12:00:00.123456 [INF] text`, local time unless
-//! told otherwise, the level in colour if standard error is a terminal.
+//! told otherwise, the level in colour if standard error is a terminal. Asked for JSON, each line
+//! is an object: `{"time":...,"level":"info","pid":7,"text":...}`, the time in UTC.
 
 mod handle;
 mod level;
 mod line;
 mod sink;
+mod syslog;
 mod writer;
 
 pub use handle::{Log, LogOptions, LogTarget, QUEUE_BYTES_MAX};

@@ -7,6 +7,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use super::line::CivilTime;
+use super::syslog::Syslog;
 use crate::host;
 
 /// Why the log cannot start.
@@ -20,6 +21,9 @@ pub enum LogError {
         /// What the system said.
         source: io::Error,
     },
+    /// No syslog daemon takes the lines.
+    #[error("error connecting to syslog: \"{}\"", host::go_error_text(.0))]
+    Syslog(io::Error),
     /// The writer thread cannot be started.
     #[error("cannot start the log writer: {0}")]
     Thread(io::Error),
@@ -30,6 +34,7 @@ pub enum LogError {
 pub(super) enum Sink {
     Stderr,
     File(LogFile),
+    Syslog(Syslog),
 }
 
 impl Sink {
@@ -37,6 +42,8 @@ impl Sink {
         match self {
             Self::Stderr => io::stderr().lock().write_all(bytes),
             Self::File(file) => file.write(bytes),
+            // Takes lines one by one.
+            Self::Syslog(_) => Ok(()),
         }
     }
 }

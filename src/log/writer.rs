@@ -68,6 +68,12 @@ impl Writer {
     }
 
     fn add(&mut self, line: &Line) {
+        if let Sink::Syslog(syslog) = &mut self.sink {
+            if syslog.send(line, host::local_utc_offset_s).is_err() {
+                self.shared.count_dropped(1);
+            }
+            return;
+        }
         self.look.render(line, host::local_utc_offset_s, &mut self.batch);
         self.batch_lines += 1;
     }
@@ -130,7 +136,7 @@ impl Writer {
         self.write_batch();
         let reopened = match &mut self.sink {
             Sink::File(file) => file.reopen(),
-            Sink::Stderr => {
+            Sink::Stderr | Sink::Syslog(_) => {
                 self.say(Level::Info, format_args!("File log re-open ignored, not a file logger"));
                 return;
             }
