@@ -17,11 +17,13 @@
 //! - [`store`]: journal, segments, recovery: what streams keep
 //! - [`outbound`]: what waits to be sent to one connection (*pure*)
 //! - [`monitor`]: pages over HTTP and `/metrics`, from snapshots of the shards
+//! - [`account`]: users, permissions, mappings, limits: who may do what (*pure*)
 //! - [`config`]: options, command line, configuration file
 //! - [`log`]: log lines through a bounded queue to one writer thread
 //! - [`tls`]: certificates, and sessions driven on the buffers of sockets
 //! - [`host`]: what the machine offers: processors, quota, clock
 
+pub mod account;
 pub mod client;
 pub mod config;
 pub mod host;

@@ -53,10 +53,10 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("stream", &["store", "proto", "subject"]),
     ("store", &["host", "subject"]),
     ("router", &["subject"]),
+    ("config", &["account", "host", "tls"]),
     ("account", &["subject"]),
     ("proto", &[]),
     ("monitor", &["config", "log", "subject", "host"]),
-    ("config", &["host", "tls"]),
     ("log", &["host"]),
     ("net", &["host"]),
     ("mesh", &["host"]),
@@ -100,7 +100,6 @@ const FILE_LINES_MAX: usize = 1000;
 
 /// Fields of `Options` that nothing outside `config` reads, each with the reason.
 const OPTIONS_NOT_READ: &[(&str, &str)] = &[
-    ("no_auth_user", "refused at start while there is no list of users"),
     ("http_host", "read through `http_listen`"),
     ("port", "read through `bind_port`"),
     ("store_dir", "taken because harnesses always pass it; nothing is stored yet"),

@@ -1,5 +1,5 @@
-//! One client connection: what CONNECT agreed on, its subscriptions by sid,
-//! its limits and its keep-alive. Bytes and sockets are not its business.
+//! One client connection: what CONNECT agreed on, whom it has become and what
+//! that one may do, its subscriptions by sid, its limits and its keep-alive. Bytes and sockets are not its business.
 //!
 //! Invariants:
 //! - a sid names at most one live subscription of the connection;
@@ -8,12 +8,12 @@
 //! Bounds: `max_subscriptions` per connection ([`Limits`]); a client with no
 //! subscription holds no memory but its struct and its CONNECT strings.
 
-mod authorization;
+mod guard;
 mod keepalive;
 mod session;
 mod sids;
 
-pub use authorization::Authorization;
+pub use guard::Guard;
 pub use keepalive::{Keepalive, KeepaliveLimits, Tick};
 pub use session::{Client, Limits, Refusal, SubscribeRefusal};
 pub use sids::Sids;

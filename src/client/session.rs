@@ -1,8 +1,11 @@
 //! The state of one client between CONNECT and its end.
 
-use super::authorization::Authorization;
+use std::sync::Arc;
+
+use super::guard::Guard;
 use super::keepalive::Keepalive;
 use super::sids::Sids;
+use crate::account::{Account, Credentials, Login, SubscribeVerdict};
 use crate::proto::{CloseReason, ConnectOptions, WireError};
 use crate::subject::{self, AccountId};
 
@@ -25,11 +28,23 @@ pub struct Refusal {
     pub reason: CloseReason,
 }
 
+impl Refusal {
+    /// The credentials are wrong.
+    pub fn credentials() -> Self {
+        Self {
+            error: Some(WireError::AuthorizationViolation),
+            reason: CloseReason::AuthenticationFailure,
+        }
+    }
+}
+
 /// Why a SUB is not taken; the connection stays open.
 #[derive(Debug, PartialEq, Eq)]
 pub enum SubscribeRefusal {
     /// More tokens than `max_sub_tokens`.
     TooManyTokens,
+    /// The permissions do not cover it.
+    NotPermitted,
     /// A queue name that is reserved.
     ReservedQueue,
     /// `max_subscriptions` are in place.
@@ -67,13 +82,23 @@ pub struct Client {
     pub sids: Sids,
     /// Keep-alive state.
     pub keepalive: Keepalive,
+    /// Whom the client has become, once it has.
+    pub login: Option<Login>,
+    /// What it may do, if not everything.
+    pub guard: Option<Box<Guard>>,
+    /// The bcrypt hash that its password was found to fit.
+    pub verified: Option<Arc<str>>,
+    /// The account that counts this connection against its limit.
+    pub counted_by: Option<AccountId>,
+    /// CONNECT was read and is being judged elsewhere.
+    pub connecting: bool,
     /// What CONNECT said of the client itself: name, language, version.
     pub described: Option<Box<ConnectOptions>>,
 }
 
 impl Client {
     /// A client that was just accepted; `seed` is the server's secret.
-    pub fn new(cid: u64, host: Box<str>, authorization: &Authorization, seed: u64) -> Self {
+    pub fn new(cid: u64, host: Box<str>, must_authenticate: bool, seed: u64) -> Self {
         Self {
             cid,
             host,
@@ -84,36 +109,78 @@ impl Client {
             no_responders: false,
             protocol: 0,
             connected: false,
-            authenticated: !authorization.is_required(),
+            authenticated: !must_authenticate,
             greeted: false,
             sids: Sids::new(seed),
             keepalive: Keepalive::default(),
+            login: None,
+            guard: None,
+            verified: None,
+            counted_by: None,
+            connecting: false,
             described: None,
         }
     }
 
-    /// Takes a CONNECT; the caller has dropped the subscriptions of an earlier
-    /// one. Returns whether the client understands headers.
+    /// Reads a CONNECT; the caller has dropped the subscriptions of an earlier
+    /// one. Its [`credentials`](Self::credentials) are to be judged, then it is
+    /// taken with [`accept_connect`](Self::accept_connect).
     ///
     /// # Errors
     /// The connection is to be closed, with the text given if there is one.
-    pub fn handle_connect(
-        &mut self,
-        json: &[u8],
-        authorization: &Authorization,
-        server_headers: bool,
-    ) -> Result<bool, Refusal> {
+    pub fn read_connect(&mut self, json: &[u8]) -> Result<(), Refusal> {
         // A further CONNECT keeps what it leaves out.
         let mut options = self.described.take().unwrap_or_default();
         if let Err(error) = options.apply(json) {
             return Err(Refusal { error: None, reason: error.close_reason() });
         }
-        if !options.account.is_empty() || options.new_account || !authorization.admits(&options) {
-            return Err(Refusal {
-                error: Some(WireError::AuthorizationViolation),
-                reason: CloseReason::AuthenticationFailure,
-            });
+        let is_legacy = !options.account.is_empty() || options.new_account;
+        self.described = Some(options);
+        self.connecting = true;
+        self.verified = None;
+        if is_legacy {
+            return Err(Refusal::credentials());
         }
+        Ok(())
+    }
+
+    /// What the client has shown of itself.
+    pub fn credentials(&self) -> Credentials<'_> {
+        let verified = self.verified.as_deref();
+        match &self.described {
+            None => Credentials { verified, ..Credentials::default() },
+            Some(shown) => Credentials {
+                user: &shown.user,
+                password: &shown.pass,
+                token: &shown.auth_token,
+                nkey: &shown.nkey,
+                verified,
+            },
+        }
+    }
+
+    /// Makes the client whom its credentials say; `seed` is the server's secret.
+    pub fn log_in(&mut self, login: Login, seed: u64) {
+        let permissions = login.user.as_ref().and_then(|user| user.permissions.clone());
+        self.guard = permissions.map(|permissions| Box::new(Guard::new(permissions, seed)));
+        self.account = login.account.id;
+        self.login = Some(login);
+        self.authenticated = true;
+    }
+
+    /// The account that the client is bound to, once it is.
+    pub fn bound_to(&self) -> Option<&Account> {
+        self.login.as_ref().map(|login| &*login.account)
+    }
+
+    /// Takes the CONNECT that was read and judged. Returns whether the client
+    /// understands headers.
+    ///
+    /// # Errors
+    /// The connection is to be closed, with the text given.
+    pub fn accept_connect(&mut self, server_headers: bool) -> Result<bool, Refusal> {
+        self.connecting = false;
+        let options = self.described.take().unwrap_or_default();
         let Ok(protocol @ 0..=1) = u8::try_from(options.protocol) else {
             return Err(Refusal {
                 error: Some(WireError::InvalidClientProtocol),
@@ -132,7 +199,6 @@ impl Client {
         self.pedantic = options.pedantic;
         self.echo = options.echo;
         self.no_responders = options.no_responders;
-        self.authenticated = true;
         self.connected = true;
         self.described = Some(options);
         Ok(headers)
@@ -147,7 +213,7 @@ impl Client {
         subject: &[u8],
         queue: Option<&[u8]>,
         limits: &Limits,
-    ) -> Result<(), SubscribeRefusal> {
+    ) -> Result<SubscribeVerdict, SubscribeRefusal> {
         let tokens = memchr::memchr_iter(b'.', subject).count() + 1;
         if limits.sub_tokens_max > 0 && tokens > limits.sub_tokens_max {
             return Err(SubscribeRefusal::TooManyTokens);
@@ -155,13 +221,23 @@ impl Client {
         if queue == Some(b"_sys_") {
             return Err(SubscribeRefusal::ReservedQueue);
         }
-        if limits.subscriptions_max > 0 && self.sids.len() >= limits.subscriptions_max {
+        let verdict = match &self.guard {
+            Some(guard) => guard.permissions().check_subscribe(subject, queue),
+            None => SubscribeVerdict::Allowed,
+        };
+        if verdict == SubscribeVerdict::Refused {
+            return Err(SubscribeRefusal::NotPermitted);
+        }
+        let own = self.bound_to().and_then(|account| account.limits.subscriptions);
+        let server = Some(limits.subscriptions_max).filter(|&max| max > 0);
+        let own = own.map(|max| max as usize);
+        if own.into_iter().chain(server).any(|max| self.sids.len() >= max) {
             return Err(SubscribeRefusal::TooManySubscriptions);
         }
         if !subject::is_valid_pattern(subject) {
             return Err(SubscribeRefusal::InvalidSubject);
         }
-        Ok(())
+        Ok(verdict)
     }
 
     /// What is wrong with publishing to `subject` with `reply`, if anything:

@@ -17,7 +17,8 @@ use super::options::PORT_DEFAULT;
 use super::shards::{shards, CpuListError};
 use super::tls::tls;
 use super::validate::go_duration;
-use super::Options;
+use super::{accounts, authorization, mappings, Options};
+use crate::account::{MappingError, RuleError};
 
 /// What reading a file left to say.
 #[derive(Debug, Default)]
@@ -49,7 +50,12 @@ impl Findings {
         self.errors.push(Finding { place: node.place.to_string(), problem });
     }
 
-    fn warn(&mut self, node: &Node, problem: Problem) {
+    /// nats-server does not say where some things are wrong.
+    pub(super) fn error_without_place(&mut self, problem: Problem) {
+        self.errors.push(Finding { place: String::new(), problem });
+    }
+
+    pub(super) fn warn(&mut self, node: &Node, problem: Problem) {
         self.warnings.push(Finding { place: node.place.to_string(), problem });
     }
 }
@@ -57,10 +63,12 @@ impl Findings {
 impl std::fmt::Display for Findings {
     /// Each on its line, warnings first.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.warnings
-            .iter()
-            .chain(&self.errors)
-            .try_for_each(|finding| writeln!(f, "{}: {}", finding.place, finding.problem))
+        self.warnings.iter().chain(&self.errors).try_for_each(|Finding { place, problem }| {
+            match place.as_str() {
+                "" => writeln!(f, "{problem}"),
+                place => writeln!(f, "{place}: {problem}"),
+            }
+        })
     }
 }
 
@@ -111,6 +119,66 @@ pub(super) enum Problem {
     UserAndToken,
     #[error("{0}")]
     Tls(String),
+    #[error("Can not have a single user/pass and a users array")]
+    UserAndUsers,
+    #[error("Can not have a token and a users array")]
+    TokenAndUsers,
+    #[error("Can not have a single user/pass and accounts")]
+    UserAndAccounts,
+    #[error("Can not have a token and accounts")]
+    TokenAndAccounts,
+    #[error("Duplicate user {0:?} detected")]
+    DuplicateUser(String),
+    #[error("User entry requires a user")]
+    UserWithoutName,
+    #[error("Not a valid public nkey for a user")]
+    UserNkey,
+    #[error("Nkey users do not take usernames or passwords")]
+    NkeyWithName,
+    #[error("Expected users field to be an array, got {0}")]
+    NotAnArray(String),
+    #[error("Expected {what} to be a map/struct, got {found}")]
+    NotAMap { what: &'static str, found: String },
+    #[error("invalid connection types [{0}]")]
+    ConnectionTypes(String),
+    #[error("error parsing allowed connection types: unsupported type {0}")]
+    ConnectionTypesType(&'static str),
+    #[error(transparent)]
+    Rule(RuleError),
+    #[error("Expected subject permissions to be a subject, or array of subjects, got {0}")]
+    SubjectPermissionType(&'static str),
+    #[error(
+        "Unknown field name {0:?} parsing subject permissions, only 'allow' or 'deny' are permitted"
+    )]
+    UnknownSubjectPermission(String),
+    #[error("Unknown field {0:?} parsing permissions")]
+    UnknownPermission(String),
+    #[error("error parsing response permissions, expected a boolean or a map")]
+    ResponseType,
+    #[error("error parsing {0}, not a duration string")]
+    NotADurationString(String),
+    #[error(transparent)]
+    Mapping(MappingError),
+    #[error("Expected an entry for the mapping destination")]
+    MappingEntry,
+    #[error("Unknown field {0:?} for mapping destination")]
+    UnknownMappingField(String),
+    #[error("Missing weight for mapping destination {0:?}")]
+    WeightMissing(String),
+    #[error("Invalid weight {0} for mapping destination")]
+    Weight(String),
+    #[error("Unknown entry type for weight of {0}\n")]
+    WeightType(String),
+    #[error("Expected map entries for accounts")]
+    AccountEntry,
+    #[error("{0:?} is a Reserved Account")]
+    ReservedAccount(String),
+    #[error("Duplicate Account Entry: {0}")]
+    DuplicateAccount(String),
+    #[error("Not a valid public nkey for an account: {0:?}")]
+    AccountNkey(String),
+    #[error("Unknown field {0:?} parsing account limits")]
+    UnknownLimit(String),
     #[error("Expected map, bool or string to define JetStream, got {0}")]
     JetStreamType(&'static str),
     #[error("Expected 'enabled' or 'disabled' for string value, got '{0}'")]
@@ -150,6 +218,8 @@ pub(super) fn load(
     }
     let mut entries: Vec<(&String, &Node)> = values.iter().collect();
     entries.sort_by(|left, right| left.1.place.cmp(&right.1.place));
+    // Accounts are checked against the users of `authorization`.
+    entries.sort_by_key(|(name, _)| keys::find(name) == Some(Key::Accounts));
     for (name, node) in entries {
         apply(name, node, options, &mut findings);
     }
@@ -177,7 +247,12 @@ fn apply(name: &str, node: &Node, options: &mut Options, findings: &mut Findings
         None => Problem::Unknown(name.to_owned()),
         Some(Key::NotBuilt(_)) if is_off(&node.value) => return,
         Some(Key::NotBuilt(feature)) => Problem::NotBuilt { name: name.to_owned(), feature },
-        Some(Key::Authorization) => return authorization(node, options, findings),
+        Some(Key::Authorization) => return authorization::read(node, options, findings),
+        Some(Key::Accounts) => return accounts::read(node, options, findings),
+        Some(Key::Mappings) => {
+            options.access.mappings = mappings::read(node, findings);
+            return;
+        }
         Some(Key::JetStream) => return jetstream(node, options, findings),
         Some(Key::Shards) => return shards(node, options, findings),
         Some(Key::Tls) => {
@@ -193,7 +268,7 @@ fn apply(name: &str, node: &Node, options: &mut Options, findings: &mut Findings
 }
 
 /// What switches an unbuilt feature off, or leaves it off, is no reason to stop.
-fn is_off(value: &Value) -> bool {
+pub(super) fn is_off(value: &Value) -> bool {
     match value {
         Value::Bool(on) => !on,
         Value::Integer(number) => *number == 0,
@@ -219,6 +294,8 @@ fn set(
         Key::ServerName => options.server_name = server_name(entry)?,
         Key::ClientAdvertise => options.client_advertise = entry.text()?,
         Key::NoAuthUser => options.no_auth_user = entry.text()?,
+        Key::SystemAccount => options.access.system_account = entry.text()?,
+        Key::NoSystemAccount => options.access.no_system_account = entry.switch()?,
         // As in nats-server: none at all, not any number.
         Key::MaxConnections => {
             options.max_connections = usize::try_from(entry.integer()?).unwrap_or(0);
@@ -264,7 +341,13 @@ fn set(
         Key::StoreDir => options.store_dir = entry.text()?.map(PathBuf::from),
         Key::TraceVerbose | Key::TraceHeaders => implied_trace(key, entry.switch()?, options),
         // The caller has handled these; what is left are plain switches.
-        Key::Authorization | Key::JetStream | Key::Tls | Key::Shards | Key::NotBuilt(_) => {}
+        Key::Authorization
+        | Key::Accounts
+        | Key::JetStream
+        | Key::Mappings
+        | Key::Shards
+        | Key::Tls
+        | Key::NotBuilt(_) => {}
         _ => *switch(key, options) = entry.switch()?,
     }
     Ok(())
@@ -367,79 +450,6 @@ fn grace_period(entry: Entry<'_>, default: Duration) -> Result<Duration, Problem
     }
 }
 
-fn authorization(node: &Node, options: &mut Options, findings: &mut Findings) {
-    let Value::Map(map) = &node.value else {
-        let problem = Problem::Type { found: node.value.go_type(), wanted: GO_MAP };
-        return findings.error(node, problem);
-    };
-    let defaults = Options::default();
-    (options.user, options.password, options.token) = (None, None, None);
-    options.auth_timeout = defaults.auth_timeout;
-    for (name, node) in map {
-        if let Err(problem) = credential(name, node, options, findings) {
-            findings.error(node, problem);
-        }
-    }
-    if (options.user.is_some() || options.password.is_some()) && options.token.is_some() {
-        findings.error(node, Problem::UserAndToken);
-    }
-}
-
-fn credential(
-    name: &str,
-    node: &Node,
-    options: &mut Options,
-    findings: &mut Findings,
-) -> Result<(), Problem> {
-    let entry = Entry { name, node };
-    match name.to_lowercase().as_str() {
-        "user" | "username" => options.user = entry.text()?,
-        "pass" | "password" => options.password = entry.text()?,
-        "token" => options.token = entry.text()?,
-        "timeout" => {
-            let timeout = auth_timeout(entry, findings)?;
-            if !timeout.is_zero() {
-                options.auth_timeout = timeout;
-            }
-        }
-        "users" | "default_permissions" | "default_permission" | "permissions" => {
-            return not_built(entry, "users with permissions");
-        }
-        "auth_callout" | "auth_hook" => return not_built(entry, "auth callout"),
-        "proxy_required" => return not_built(entry, "trusted proxies"),
-        _ if node.used_as_variable => {}
-        _ => return Err(Problem::Unknown(name.to_owned())),
-    }
-    Ok(())
-}
-
-pub(super) fn not_built(entry: Entry<'_>, feature: &'static str) -> Result<(), Problem> {
-    if is_off(&entry.node.value) {
-        return Ok(());
-    }
-    Err(Problem::NotBuilt { name: entry.name.to_owned(), feature })
-}
-
-/// Seconds, whole or not, or a duration.
-fn auth_timeout(entry: Entry<'_>, findings: &mut Findings) -> Result<Duration, Problem> {
-    let (timeout, written) = match &entry.node.value {
-        Value::Integer(seconds) => (seconds_of(*seconds as f64), seconds.to_string()),
-        Value::Float(seconds) => (seconds_of(*seconds), seconds.to_string()),
-        Value::String(text) => (parse_duration(text).map_err(Problem::Timeout)?, text.clone()),
-        _ => return Err(Problem::TimeoutType),
-    };
-    if timeout > AUTH_TIMEOUT_HIGH {
-        let seconds = timeout.as_secs_f64();
-        findings.warn(entry.node, Problem::TimeoutHigh { written, seconds });
-    }
-    Ok(timeout)
-}
-
-/// A number out of range means the default, as zero does.
-fn seconds_of(seconds: f64) -> Duration {
-    Duration::try_from_secs_f64(seconds).unwrap_or_default()
-}
-
 /// A key and its value, on their way to a type.
 #[derive(Clone, Copy)]
 pub(super) struct Entry<'a> {
@@ -448,6 +458,13 @@ pub(super) struct Entry<'a> {
 }
 
 impl Entry<'_> {
+    pub(super) fn not_built(self, feature: &'static str) -> Result<(), Problem> {
+        if is_off(&self.node.value) {
+            return Ok(());
+        }
+        Err(Problem::NotBuilt { name: self.name.to_owned(), feature })
+    }
+
     pub(super) fn wrong(self, wanted: &'static str) -> Problem {
         Problem::Type { found: self.node.value.go_type(), wanted }
     }
@@ -525,10 +542,11 @@ const I32_MAX: i64 = i32::MAX as i64;
 
 const LAME_DUCK_DURATION_MIN: Duration = Duration::from_secs(30);
 
-/// Above this an authorization timeout is suspected to be a duration without quotes.
-const AUTH_TIMEOUT_HIGH: Duration = Duration::from_secs(60);
-
 pub(super) const GO_MAP: &str = "map[string]interface {}";
+
+#[cfg(test)]
+#[path = "access_tests.rs"]
+mod access_tests;
 
 #[cfg(test)]
 pub(super) mod tests {
@@ -546,7 +564,7 @@ pub(super) mod tests {
         }
     }
 
-    fn read(text: &'static str) -> (Options, Findings) {
+    pub(super) fn read(text: &'static str) -> (Options, Findings) {
         let mut options = Options::default();
         let findings = load("f", &One(text), &mut options).unwrap();
         (options, findings)
@@ -702,12 +720,10 @@ pub(super) mod tests {
             ("authorization { user: 5 }", "f:1:16: interface conversion: interface {} is int64, not string\n"),
             ("authorization { timeout: true }", "f:1:16: error parsing authorization config, 'timeout' wrong type\n"),
             ("authorization { timeout: \"x\" }", "f:1:16: error parsing authorization config, 'timeout' time: invalid duration \"x\"\n"),
-            ("authorization { users: [{user: a, pass: b}] }", "f:1:16: option \"users\" is not supported yet: it needs users with permissions\n"),
         ] {
             complains(text, complaint);
             assert!(!read(text).1.allow_start());
         }
-        assert_eq!(options("authorization { users: [] }").user, None);
     }
 
     #[test]

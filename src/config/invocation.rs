@@ -3,7 +3,7 @@
 use super::Options;
 
 /// What the process does after its command line and configuration file have been read.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Invocation {
     /// Serve with these options.
     Run {

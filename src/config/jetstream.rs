@@ -161,7 +161,7 @@ fn set(
             jetstream.request_queue_limit = count(entry)?.unwrap_or(10_000);
         }
         "key" | "ek" | "encryption_key" | "prev_key" | "prev_ek" | "prev_encryption_key" => {
-            return super::file::not_built(entry, "encryption at rest");
+            return entry.not_built("encryption at rest");
         }
         "cipher" => {
             let text = entry.text()?.unwrap_or_default();
@@ -169,7 +169,7 @@ fn set(
                 return Err(Problem::Cipher(text));
             }
         }
-        "tpm" => return super::file::not_built(entry, "keys sealed by a TPM"),
+        "tpm" => return entry.not_built("keys sealed by a TPM"),
         // These concern clusters alone, or another way to schedule work: no effect is the
         // effect they have on one server.
         "info_queue_limit"

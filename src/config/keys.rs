@@ -11,6 +11,10 @@ pub(super) enum Key {
     Shards,
     Authorization,
     NoAuthUser,
+    Accounts,
+    Mappings,
+    SystemAccount,
+    NoSystemAccount,
     MaxConnections,
     MaxSubscriptions,
     MaxSubTokens,
@@ -61,7 +65,6 @@ pub(super) fn find(name: &str) -> Option<Key> {
     found.map(|(_, key)| *key)
 }
 
-const ACCOUNTS: Key = Key::NotBuilt("accounts");
 const HTTPS: Key = Key::NotBuilt("TLS (monitoring over HTTPS)");
 const OPERATOR: Key = Key::NotBuilt("operator mode (JWT)");
 const PROFILING: Key = Key::NotBuilt("profiling over HTTP");
@@ -115,10 +118,10 @@ const KEYS: &[(&[&str], Key)] = &[
     (&["server_metadata"], Key::ServerMetadata),
     (&["store_dir", "storedir"], Key::StoreDir),
 
-    (&["accounts"], ACCOUNTS),
-    (&["system_account", "system"], ACCOUNTS),
-    (&["no_system_account", "no_system", "no_sys_acc"], ACCOUNTS),
-    (&["mappings", "maps"], Key::NotBuilt("subject mappings")),
+    (&["accounts"], Key::Accounts),
+    (&["system_account", "system"], Key::SystemAccount),
+    (&["no_system_account", "no_system", "no_sys_acc"], Key::NoSystemAccount),
+    (&["mappings", "maps"], Key::Mappings),
     (&["operator", "operators", "root", "roots", "root_operator", "root_operators"], OPERATOR),
     (&["trusted", "trusted_keys"], OPERATOR),
     (&["resolver", "account_resolver", "accounts_resolver"], OPERATOR),

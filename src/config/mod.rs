@@ -13,6 +13,8 @@
 //! - texts and exit statuses are nats-server's own wherever it has one;
 //! - [`Options::default`] is what nats-server runs with when it is given nothing.
 
+mod accounts;
+mod authorization;
 mod cli;
 mod completions;
 mod file;
@@ -23,8 +25,10 @@ mod invocation;
 mod jetstream;
 mod keys;
 mod manual;
+mod mappings;
 mod monitoring;
 mod options;
+mod permissions;
 mod shards;
 mod signal;
 mod tls;

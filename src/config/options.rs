@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::jetstream::JetStreamOptions;
+use crate::account::{AccessOptions, Secret};
 use crate::tls::TlsOptions;
 
 /// The client port of nats-server and of Midge.
@@ -20,7 +21,7 @@ pub const MAX_SUB_TOKENS_CEILING: u8 = u8::MAX;
 ///
 /// The default is nats-server's default of every option. A value read from a file or the command
 /// line has passed [`Options::validate`], so a reader may rely on the ranges below.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Options {
     /// Address to listen on, as given: a name, IPv4 or IPv6 without brackets. Default `0.0.0.0`;
     /// INFO `host` repeats it as it stands here.
@@ -46,12 +47,15 @@ pub struct Options {
 
     /// The one user that may connect. `None`: no user name is asked for.
     pub user: Option<String>,
-    /// Password of [`Options::user`], in clear: bcrypt hashes are refused until they can be checked.
+    /// Password of [`Options::user`], in clear or its bcrypt hash.
     pub password: Option<String>,
-    /// Token that a client must show, in clear. Given with a user, the token counts.
+    /// Token that a client must show, in clear or its bcrypt hash. Given with a user, the token
+    /// counts.
     pub token: Option<String>,
     /// Name of the user that a client becomes which shows no credentials.
     pub no_auth_user: Option<String>,
+    /// Users and accounts. Users make [`Options::user`] and [`Options::token`] count for nothing.
+    pub access: AccessOptions,
     /// How long a client may take to show its credentials. Default 2 s. Armed only if some are
     /// asked for.
     pub auth_timeout: Duration,
@@ -172,10 +176,11 @@ impl Options {
     /// What an operator should reconsider, for the log when the server starts.
     pub fn startup_warnings(&self) -> Vec<&'static str> {
         let plain = |secret: &Option<String>| {
-            secret.as_deref().is_some_and(|secret| !secret.is_empty() && !is_bcrypt(secret))
+            secret.as_deref().is_some_and(|text| !text.is_empty() && Secret::new(text).is_plain())
         };
         let mut warnings = Vec::new();
-        if plain(&self.password) || plain(&self.token) {
+        let in_lists = self.access.all_users().any(|(_, user)| user.password.is_plain());
+        if plain(&self.password) || in_lists {
             warnings.push("Plaintext passwords detected, use nkeys or bcrypt");
         }
         if self.max_payload > MAX_PAYLOAD_ADVISED {
@@ -186,10 +191,13 @@ impl Options {
         }
         warnings
     }
+}
 
+impl Options {
     /// Whether a client must show credentials before anything else.
     pub fn auth_required(&self) -> bool {
-        self.user.is_some() || self.token.is_some()
+        let has_users = self.access.all_users().next().is_some();
+        has_users || self.user.is_some() || self.token.is_some()
     }
 }
 
@@ -208,6 +216,7 @@ impl Default for Options {
             password: None,
             token: None,
             no_auth_user: None,
+            access: AccessOptions::default(),
             auth_timeout: Duration::from_secs(2),
             max_connections: 64 * 1024,
             max_subscriptions: 0,
@@ -254,11 +263,6 @@ impl Default for Options {
     }
 }
 
-/// Whether a secret is a hash as `mkpasswd` of the NATS tools makes them.
-pub(super) fn is_bcrypt(secret: &str) -> bool {
-    ["$2a$", "$2b$", "$2x$", "$2y$"].iter().any(|prefix| secret.starts_with(prefix))
-}
-
 /// Bytes of payload above which the startup log warns.
 const MAX_PAYLOAD_ADVISED: usize = 8 * 1024 * 1024;
 
@@ -276,13 +280,12 @@ mod tests {
         assert_eq!(options.max_connections, 65_536);
         assert_eq!(options.ping_interval, Duration::from_secs(120));
         assert!(options.log_time);
-        assert!(!options.auth_required());
     }
 
     #[test]
     fn plain_secrets_and_huge_payloads_are_worth_a_warning() {
         assert!(Options::default().startup_warnings().is_empty());
-        let hashed = Options { token: Some("$2a$11$x".into()), ..Options::default() };
+        let hashed = Options { password: Some("$2a$11$x".into()), ..Options::default() };
         assert!(hashed.startup_warnings().is_empty());
         let plain = Options {
             password: Some("x".into()),

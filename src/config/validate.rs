@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use super::options::{is_bcrypt, PORT_ANY};
+use super::options::PORT_ANY;
 use super::Options;
+use crate::account::{Directory, DirectoryError, Single};
 
 /// Why a set of options cannot be served. Texts are nats-server's where it has one.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -30,12 +31,9 @@ pub enum OptionsError {
     /// INFO and monitoring take the name as one word.
     #[error("server name cannot contain spaces")]
     ServerNameHasBlanks,
-    /// `no_auth_user` names nobody.
-    #[error("no_auth_user: \"{0}\" present, but users/nkeys are not defined")]
-    NoAuthUserWithoutUsers(String),
-    /// A hash would be taken for the secret itself, and nobody would get in.
-    #[error("bcrypt hashes are not supported yet: give the password or token in clear")]
-    Bcrypt,
+    /// Users and accounts do not fit together.
+    #[error(transparent)]
+    Access(#[from] DirectoryError),
     /// Not a TCP port.
     #[error("invalid port {0}")]
     Port(i32),
@@ -70,12 +68,7 @@ impl Options {
         if self.server_name.as_ref().is_some_and(|name| name.contains(' ')) {
             return Err(OptionsError::ServerNameHasBlanks);
         }
-        if let Some(name) = &self.no_auth_user {
-            return Err(OptionsError::NoAuthUserWithoutUsers(name.clone()));
-        }
-        if [&self.password, &self.token].into_iter().flatten().any(|secret| is_bcrypt(secret)) {
-            return Err(OptionsError::Bcrypt);
-        }
+        Directory::new(&self.access, Single::Open, self.no_auth_user.as_deref(), None)?;
         if self.port != PORT_ANY && u16::try_from(self.port).map_or(true, |port| port == 0) {
             return Err(OptionsError::Port(self.port));
         }
@@ -161,13 +154,6 @@ mod tests {
                 "lame duck grace period (1m30s) should be strictly lower than lame duck duration (30s)"
             ))
         );
-    }
-
-    #[test]
-    fn a_bcrypt_hash_is_refused_and_not_taken_for_a_password() {
-        let hash = Some(String::from("$2a$11$abc"));
-        let options = Options { user: Some("u".into()), password: hash, ..Options::default() };
-        assert_eq!(options.validate(), Err(OptionsError::Bcrypt));
     }
 
     #[test]

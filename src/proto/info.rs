@@ -167,6 +167,12 @@ impl InfoTemplate {
         }
     }
 
+    /// The server's own limit, -1 for none.
+    #[must_use]
+    pub fn max_payload(&self) -> i64 {
+        self.max_payload
+    }
+
     /// Appends `INFO {json} \r\n` for one client. Cost: copies, and no allocation but the growth of
     /// `out`.
     pub fn write(&self, out: &mut Vec<u8>, client: &PerClient<'_>) {

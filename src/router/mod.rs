@@ -82,4 +82,4 @@ pub use interest::InterestChange;
 pub use plan::{Delivery, Plan};
 pub use routing::{Matched, Router, SubscriptionView};
 pub use shard_set::{ShardId, ShardIds, ShardSet};
-pub use subscription::{Sid, Subscription, Subscriptions};
+pub use subscription::{Sid, Subscription, Subscriptions, INSPECTED};

@@ -28,13 +28,18 @@ impl Sid {
     }
 }
 
+/// A limit that no subscription reaches: its messages take the slow way of a
+/// limited one, where the connection's permissions are asked.
+pub const INSPECTED: u64 = u64::MAX;
+
 /// One subscription of a local connection: one cache line.
 #[derive(Debug)]
 #[repr(align(64))]
 pub struct Subscription {
     /// Messages delivered so far. The caller counts.
     pub delivered: u64,
-    /// Deliver no more than this many in all; 0 is no limit.
+    /// Deliver no more than this many in all; 0 is no limit, and neither is
+    /// [`INSPECTED`].
     pub max: u64,
     /// Who subscribed.
     pub conn: ConnId,

@@ -13,6 +13,14 @@ pub(super) fn say(event: Event, control: &Control) -> Option<Box<SlowConsumer>> 
             say_closed(&who, reason, (pending, chunks), slow.as_deref(), control);
             slow
         }
+        Event::Error { cid, host, text } => {
+            control.log.error(format_args!("{} - cid:{cid} - {text}", address(&host)));
+            None
+        }
+        Event::Info { text } => {
+            control.log.info(format_args!("{text}"));
+            None
+        }
         Event::Line { cid, host, trace, text } => {
             let line = format_args!("{} - cid:{cid} - {text}", address(&host));
             if trace {

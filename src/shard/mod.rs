@@ -25,6 +25,7 @@ mod events;
 mod memory;
 mod message;
 mod monitoring;
+mod passwords;
 mod placement;
 mod ports_file;
 mod sockets;

@@ -66,8 +66,8 @@ pub(super) fn facts(
         config_digest: options.config_digest.clone().unwrap_or_default(),
         tags: options.server_tags.clone(),
         metadata: options.server_metadata.clone(),
-        system_account: "$SYS".to_owned(),
-        accounts: vec!["$SYS".to_owned(), "$G".to_owned()],
+        system_account: options.access.system_account_name().unwrap_or_default().to_owned(),
+        accounts: options.access.account_names(),
         command_line: shown_command_line(std::env::args()),
     }
 }

@@ -17,11 +17,13 @@ use super::core::{Batch, Core, CoreConfig, TraceOptions};
 use super::memory::Memory;
 use super::message::Message;
 use super::monitoring;
+use super::passwords::Helpers;
 use super::placement::{Placement, PlacementError};
 use super::ports_file::{Ports, PortsFile};
 use super::task::{Control, ShardTask};
 use super::transport::TlsListener;
-use crate::client::{Authorization, KeepaliveLimits, Limits};
+use crate::account::{Directory, DirectoryError, Secret, Single};
+use crate::client::{KeepaliveLimits, Limits};
 use crate::config::{go_duration, Options, COMPATIBLE_VERSION, MIDGE_VERSION};
 use crate::host;
 use crate::log::Log;
@@ -82,6 +84,9 @@ pub enum RunError {
     /// An executor could not be started.
     #[error("cannot start a shard: {0}")]
     Executor(String),
+    /// Users and accounts do not fit together.
+    #[error(transparent)]
+    Access(#[from] DirectoryError),
     /// More shards than there can be.
     #[error("shards: {0} asked for, at most {SHARDS_MAX}")]
     Shards(usize),
@@ -115,6 +120,7 @@ pub fn run(options: &Options, log: &Log) -> Result<(), RunError> {
     let files = host::raise_file_limit();
     // Asked before the port is taken: a broker that cannot run must not listen.
     drop(Ring::new(&RingConfig { receive_buffers: 2, ..RingConfig::default() })?);
+    let directory = Arc::new(directory(options, None)?);
     let (listener, address) = listen(options)?;
     let identity = Identity::new();
     let info = Arc::new(InfoTemplate::new(&server_info(options, &identity, address)));
@@ -128,6 +134,7 @@ pub fn run(options: &Options, log: &Log) -> Result<(), RunError> {
     let (inquirer, mailboxes) = monitor::lines(shards, move |shard| {
         bells.wake(shard);
     });
+    let helpers = Helpers::start(shards, &watch)?;
     let mut signals = Signals::new([SIGINT, SIGTERM, SIGUSR1, SIGUSR2, SIGHUP])?;
     let handle = signals.handle();
 
@@ -135,9 +142,10 @@ pub fn run(options: &Options, log: &Log) -> Result<(), RunError> {
     let mut acceptor = Some(Acceptor::new(listener, shards, options.max_connections));
     let mut executors = Vec::new();
     for (shard, (endpoint, mailbox)) in endpoints.into_iter().zip(mailboxes).enumerate() {
-        let config = core_config(options, shard, shards, &info, seed);
+        let config = core_config(options, shard, shards, &info, &directory, seed);
         let control = Arc::clone(&control);
         let acceptor = acceptor.take();
+        let passwords = helpers.of_shard(shard);
         let closed_max = options.max_closed_clients;
         let builder = LocalExecutorBuilder::new(glommio::Placement::Fixed(placement.cpu(shard)))
             .name(&format!("shard-{shard}"))
@@ -146,7 +154,8 @@ pub fn run(options: &Options, log: &Log) -> Result<(), RunError> {
         let executor = builder.spawn(move || async move {
             let mut core = Core::new(config);
             core.remember_closed(closed_max);
-            let task = ShardTask::new(core, endpoint, acceptor, control)?.answering(mailbox);
+            let task = ShardTask::new(core, endpoint, acceptor, control, passwords)?;
+            let task = task.answering(mailbox);
             task.run().map_err(|error| RunError::RingFailed { shard, error })
         });
         executors.push(executor.map_err(|error| RunError::Executor(error.to_string()))?);
@@ -156,6 +165,7 @@ pub fn run(options: &Options, log: &Log) -> Result<(), RunError> {
         let facts = monitoring::facts(options, &identity, address, shards);
         monitor.start(facts, inquirer)?;
     }
+    drop(helpers);
     write_pid_file(options, log);
     announce_ready(options, log, address);
     let ports_file = PortsFile::write(options, &ports, log);
@@ -300,21 +310,27 @@ pub(super) fn server_info(
     }
 }
 
+/// Users and accounts; those of `previous` keep their ids.
+fn directory(options: &Options, previous: Option<&Directory>) -> Result<Directory, DirectoryError> {
+    let single = match (&options.token, &options.user) {
+        (Some(token), _) => Single::Token(Secret::new(token)),
+        (None, Some(user)) => Single::User {
+            name: user.clone(),
+            password: Secret::new(options.password.as_deref().unwrap_or_default()),
+        },
+        (None, None) => Single::Open,
+    };
+    Directory::new(&options.access, single, options.no_auth_user.as_deref(), previous)
+}
+
 fn core_config(
     options: &Options,
     shard: usize,
     shards: usize,
     info: &Arc<InfoTemplate>,
+    directory: &Arc<Directory>,
     seed: u64,
 ) -> CoreConfig {
-    let authorization = match (&options.token, &options.user) {
-        (Some(token), _) => Authorization::Token(token.clone()),
-        (None, Some(user)) => Authorization::User {
-            user: user.clone(),
-            password: options.password.clone().unwrap_or_default(),
-        },
-        (None, None) => Authorization::Open,
-    };
     CoreConfig {
         own: ShardId(u8::try_from(shard).unwrap_or(u8::MAX)),
         shards,
@@ -341,7 +357,7 @@ fn core_config(
             interval: nanoseconds(options.ping_interval),
             outstanding_max: options.ping_max,
         },
-        authorization: Arc::new(authorization),
+        directory: Arc::clone(directory),
         info: Arc::clone(info),
         debug: options.debug,
         trace: (options.trace || options.trace_verbose || options.trace_headers).then_some(
@@ -455,15 +471,19 @@ mod tests {
         let info = Arc::new(info);
         let control = Arc::new(control(&options, &Log::discard()).unwrap());
         let mut ends = mesh::mesh(2, DATA_LANE_BATCHES);
-        let config = |shard| core_config(&options, shard, 2, &info, 0);
+        let users = directory(&options, None).unwrap();
+        let users = Arc::new(users);
+        let config = |shard| core_config(&options, shard, 2, &info, &users, 0);
+        let helpers = Helpers::start(2, &ends[0].watch()).unwrap();
+        let [first, second] = [helpers.of_shard(0), helpers.of_shard(1)];
         let (failing, end, shared) = (config(1), ends.pop().unwrap(), Arc::clone(&control));
         let failing = std::thread::spawn(move || {
             forbidden::refuse(libc::SYS_io_uring_enter, Some((5, 0)), libc::EBADF);
-            ShardTask::new(Core::new(failing), end, None, shared).unwrap().run()
+            ShardTask::new(Core::new(failing), end, None, shared, second).unwrap().run()
         });
         let acceptor = Some(Acceptor::new(listener, 2, options.max_connections));
-        let living =
-            ShardTask::new(Core::new(config(0)), ends.pop().unwrap(), acceptor, control).unwrap();
+        let core = Core::new(config(0));
+        let living = ShardTask::new(core, ends.pop().unwrap(), acceptor, control, first).unwrap();
         assert!(living.run().is_ok());
         assert_eq!(failing.join().unwrap().unwrap_err().raw_os_error(), Some(libc::EBADF));
     }

@@ -11,6 +11,7 @@ use super::core::{Batch, ConnKey, Core, TlsFacts};
 use super::events;
 use super::memory::Memory;
 use super::message::{Adopted, Message};
+use super::passwords::Passwords;
 use super::sockets::Sockets;
 use super::start::DATA_LANE_BATCHES;
 use super::transport::{Received, TlsListener, Transport};
@@ -101,6 +102,7 @@ pub(super) struct ShardTask {
     sockets: Sockets,
     acceptor: Option<Acceptor>,
     control: Arc<Control>,
+    passwords: Passwords,
     stage: Stage,
     /// Shards that have stopped, counted by shard 0.
     stopped: usize,
@@ -144,6 +146,7 @@ impl ShardTask {
         endpoint: Endpoint<Message, Batch>,
         acceptor: Option<Acceptor>,
         control: Arc<Control>,
+        passwords: Passwords,
     ) -> Result<Self, RingError> {
         let (mut core, mut endpoint) = (core, endpoint);
         let mut ring = Ring::new(&control.memory.ring()).inspect_err(|_| {
@@ -163,6 +166,7 @@ impl ShardTask {
             sockets: Sockets::default(),
             acceptor,
             control,
+            passwords,
             stage: Stage::Serving,
             stopped: 0,
             completions: VecDeque::with_capacity(COMPLETIONS_MAX),
@@ -302,7 +306,9 @@ impl ShardTask {
             }
         }
         self.completions = completions;
+        self.passwords.take_answers(&mut self.core);
         self.core.resume_parsing();
+        self.passwords.take_jobs(&mut self.core);
         self.core.run_timers();
         self.run_own_timers();
         while let Some(inquiry) = self.mailbox.take() {
@@ -612,7 +618,7 @@ impl ShardTask {
     fn say_events(&mut self) {
         for event in self.core.take_events() {
             if let Some(slow) = events::say(event, &self.control) {
-                self.slow.record(&slow.name, slow.account);
+                self.slow.record(&slow.name, &slow.account);
             }
         }
     }

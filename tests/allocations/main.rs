@@ -8,7 +8,8 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::sync::Arc;
 
-use midge::client::{Authorization, KeepaliveLimits, Limits};
+use midge::account::Directory;
+use midge::client::{KeepaliveLimits, Limits};
 use midge::net::Flight;
 use midge::proto::{InfoTemplate, ParserLimits, ServerInfo};
 use midge::router::ShardId;
@@ -69,7 +70,7 @@ impl Shards {
             headers: true,
             limits: Limits { subscriptions_max: 0, sub_tokens_max: 0 },
             keepalive: KeepaliveLimits { interval: u64::MAX / 4, outstanding_max: 2 },
-            authorization: Arc::new(Authorization::Open),
+            directory: Arc::new(Directory::open()),
             debug: false,
             trace: None,
             plan_cache: true,

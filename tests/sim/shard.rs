@@ -4,7 +4,8 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, OnceLock};
 
-use midge::client::{Authorization, KeepaliveLimits, Limits};
+use midge::account::Directory;
+use midge::client::{KeepaliveLimits, Limits};
 use midge::proto::{CloseReason, InfoTemplate, ParserLimits, ServerInfo};
 use midge::router::{ConnId, ShardId};
 use midge::shard::core::{ConnKey, Control, Core, CoreConfig, Event};
@@ -96,7 +97,7 @@ impl Shard {
             headers: true,
             limits: Limits { subscriptions_max: 0, sub_tokens_max: 0 },
             keepalive: KeepaliveLimits { interval: 120_000_000_000, outstanding_max: 1_000_000 },
-            authorization: Arc::new(Authorization::Open),
+            directory: Arc::new(Directory::open()),
             debug: false,
             trace: None,
             plan_cache: true,

@@ -1,6 +1,5 @@
 //! Goal: limits and timers that only a configuration file can set. Method: a
-//! file for each, with values small enough to be reached. These tests run only
-//! if `BROKER_CONFIG=1`, so that they can wait for a broker that reads files.
+//! file for each, with values small enough to be reached.
 
 use std::time::{Duration, Instant};
 
@@ -8,7 +7,7 @@ use crate::common::{config, Broker, Raw};
 
 #[test]
 fn connections_above_max_connections_hear_why() {
-    let Some(broker) = config("max_connections: 3") else { return };
+    let broker = config("max_connections: 3");
     let mut kept: Vec<Raw> = (0..3).map(|_| Raw::open(&broker)).collect();
     for _ in 0..3 {
         // INFO comes first.
@@ -30,7 +29,7 @@ fn connections_above_max_connections_hear_why() {
 
 #[test]
 fn subscriptions_above_max_subscriptions_are_refused() {
-    let Some(broker) = config("max_subscriptions: 2") else { return };
+    let broker = config("max_subscriptions: 2");
     for verbose in [false, true] {
         let mut raw = Raw::connect(&broker);
         raw.send(format!("CONNECT {{\"verbose\":{verbose}}}\r\nSUB a 1\r\nSUB b 2\r\n"));
@@ -48,7 +47,7 @@ fn subscriptions_above_max_subscriptions_are_refused() {
 
 #[test]
 fn a_subscription_of_too_many_tokens_is_refused() {
-    let Some(broker) = config("max_sub_tokens: 3") else { return };
+    let broker = config("max_sub_tokens: 3");
     let mut raw = Raw::open(&broker);
     raw.send("SUB a.b.c.d 1\r\nPING\r\n");
     raw.expect_exact(
@@ -60,7 +59,7 @@ fn a_subscription_of_too_many_tokens_is_refused() {
 
 #[test]
 fn max_payload_is_told_and_enforced() {
-    let Some(broker) = config("max_payload: 100") else { return };
+    let broker = config("max_payload: 100");
     let mut raw = Raw::open(&broker);
     assert_eq!(raw.info()["max_payload"], 100);
     raw.send("SUB a 1\r\n");
@@ -72,7 +71,7 @@ fn max_payload_is_told_and_enforced() {
 
 #[test]
 fn max_control_line_is_enforced() {
-    let Some(broker) = config("max_control_line: 256") else { return };
+    let broker = config("max_control_line: 256");
     let mut raw = Raw::open(&broker);
     raw.send(format!("SUB {} 1\r\n", "x".repeat(254)));
     raw.fence();
@@ -82,7 +81,7 @@ fn max_control_line_is_enforced() {
 
 #[test]
 fn who_does_not_answer_pings_is_stale() {
-    let Some(broker) = config("ping_interval: \"300ms\"\nping_max: 2") else { return };
+    let broker = config("ping_interval: \"300ms\"\nping_max: 2");
     let mut raw = Raw::open(&broker);
     raw.show_pings();
     raw.expect_exact("PING\r\nPING\r\n");
@@ -91,7 +90,7 @@ fn who_does_not_answer_pings_is_stale() {
 
 #[test]
 fn one_pong_makes_up_for_all_pings() {
-    let Some(broker) = config("ping_interval: \"300ms\"\nping_max: 2") else { return };
+    let broker = config("ping_interval: \"300ms\"\nping_max: 2");
     let mut raw = Raw::open(&broker);
     raw.show_pings();
     for _ in 0..3 {
@@ -104,7 +103,7 @@ fn one_pong_makes_up_for_all_pings() {
 
 #[test]
 fn pings_come_at_their_interval() {
-    let Some(broker) = config("ping_interval: \"500ms\"\nping_max: 100") else { return };
+    let broker = config("ping_interval: \"500ms\"\nping_max: 100");
     let mut raw = Raw::open(&broker);
     raw.show_pings();
     raw.expect_line("PING");
@@ -120,7 +119,7 @@ fn pings_come_at_their_interval() {
 
 #[test]
 fn a_client_that_is_active_is_not_asked() {
-    let Some(broker) = config("ping_interval: \"500ms\"") else { return };
+    let broker = config("ping_interval: \"500ms\"");
     let mut raw = Raw::open(&broker);
     raw.show_pings();
     // The first PING measures the round trip and comes in any case.
@@ -137,7 +136,7 @@ fn a_client_that_is_active_is_not_asked() {
 
 #[test]
 fn a_subscriber_is_closed_at_a_small_max_pending() {
-    let Some(broker) = config("max_pending: 2mb\nmax_payload: 1mb") else { return };
+    let broker = config("max_pending: 2mb\nmax_payload: 1mb");
     let mut stalled = Raw::open(&broker);
     stalled.send("SUB a 1\r\n");
     stalled.fence();
@@ -152,7 +151,7 @@ fn a_subscriber_is_closed_at_a_small_max_pending() {
 
 #[test]
 fn a_subscriber_is_closed_at_its_write_deadline() {
-    let Some(broker) = config("write_deadline: \"1s\"") else { return };
+    let broker = config("write_deadline: \"1s\"");
     let mut stalled = Raw::open(&broker);
     stalled.send("SUB a 1\r\n");
     stalled.fence();
@@ -169,7 +168,7 @@ fn a_subscriber_is_closed_at_its_write_deadline() {
 #[test]
 fn the_authentication_timeout_can_be_set() {
     let text = "authorization { user: ann, password: pw, timeout: 0.5 }";
-    let Some(broker) = config(text) else { return };
+    let broker = config(text);
     let started = Instant::now();
     Raw::connect(&broker).expect_fatal("Authentication Timeout");
     assert!(started.elapsed() < Duration::from_millis(1900), "{:?}", started.elapsed());
@@ -177,7 +176,7 @@ fn the_authentication_timeout_can_be_set() {
 
 #[test]
 fn no_header_support_is_told_and_enforced() {
-    let Some(broker) = config("no_header_support: true") else { return };
+    let broker = config("no_header_support: true");
     let mut raw = Raw::open_with(&broker, "{\"verbose\":false,\"headers\":true}");
     assert_eq!(raw.info()["headers"], false);
     raw.send("HPUB a 12 12\r\nNATS/1.0\r\n\r\n\r\n");
@@ -205,7 +204,7 @@ fn user(broker: &Broker, name: &str) -> Raw {
 
 #[test]
 fn permissions_refuse_publishes_in_words() {
-    let Some(broker) = config(USERS) else { return };
+    let broker = config(USERS);
     let mut ann = user(&broker, "ann");
     ann.send("SUB > 1\r\n");
     ann.fence();
@@ -226,7 +225,7 @@ fn permissions_refuse_publishes_in_words() {
 
 #[test]
 fn permissions_refuse_subscriptions_in_words() {
-    let Some(broker) = config(USERS) else { return };
+    let broker = config(USERS);
     let mut bob = user(&broker, "bob");
     for (line, error) in [
         ("SUB other 1", "Permissions Violation for Subscription to \"other\""),
@@ -254,7 +253,7 @@ fn permissions_refuse_subscriptions_in_words() {
 fn accounts_do_not_see_each_other() {
     let text = "accounts { A { users [ { user: ann, password: pw } ] },\
         B { users [ { user: bob, password: pw } ] } }";
-    let Some(broker) = config(text) else { return };
+    let broker = config(text);
     let (mut ann, mut bob) = (user(&broker, "ann"), user(&broker, "bob"));
     ann.send("SUB a 1\r\nSUB a q 2\r\n");
     ann.fence();
@@ -275,7 +274,7 @@ fn accounts_do_not_see_each_other() {
 #[test]
 fn no_auth_user_lets_a_client_in_without_credentials() {
     let text = "accounts { A { users [ { user: ann, password: pw } ] } }\nno_auth_user: ann";
-    let Some(broker) = config(text) else { return };
+    let broker = config(text);
     let mut raw = Raw::connect(&broker);
     assert!(raw.info().get("auth_required").is_none());
     raw.send("SUB a 1\r\nPUB a 0\r\n\r\nPING\r\n");
@@ -290,7 +289,7 @@ fn no_auth_user_lets_a_client_in_without_credentials() {
 #[test]
 fn lame_duck_times_can_be_set() {
     let text = "lame_duck_duration: \"30s\"\nlame_duck_grace_period: \"1s\"";
-    let Some(mut broker) = config(text) else { return };
+    let mut broker = config(text);
     let mut raw = Raw::open(&broker);
     let started = Instant::now();
     broker.signal("USR2");

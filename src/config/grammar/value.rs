@@ -33,6 +33,17 @@ impl Value {
             Self::Map(_) => "map[string]interface {}",
         }
     }
+
+    /// The value as a text may show it.
+    pub(in crate::config) fn shown(&self) -> String {
+        match self {
+            Self::String(text) | Self::Datetime(text) => text.clone(),
+            Self::Integer(number) => number.to_string(),
+            Self::Float(number) => number.to_string(),
+            Self::Bool(on) => on.to_string(),
+            Self::Array(_) | Self::Map(_) => self.go_type().to_owned(),
+        }
+    }
 }
 
 /// A value and its place.

@@ -48,6 +48,8 @@ pub(super) struct Pause {
     pub(super) stall: bool,
     /// Too many interest changes are not acknowledged yet.
     pub(super) interest: bool,
+    /// Its credentials are being judged elsewhere.
+    pub(super) login: bool,
     /// Data lanes that were full when this connection published into them.
     pub(super) lanes: ShardSet,
 }

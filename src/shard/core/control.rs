@@ -2,6 +2,7 @@
 
 use super::connection::ConnKey;
 use crate::router::InterestChange;
+use crate::subject::AccountId;
 
 /// One item of a control lane; its order against the sender's data batches is
 /// part of the protocol (see the module doc of [`super`]).
@@ -27,6 +28,33 @@ pub enum Control {
         /// Entries that the sender had appended to its data lane towards the
         /// receiver of this item when it applied the change, pushed or not.
         position: u64,
+    },
+    /// To shard 0: a connection has logged in to an account that has a limit.
+    JoinAccount {
+        /// The account.
+        account: AccountId,
+        /// The connection, on the sender's shard.
+        connection: ConnKey,
+    },
+    /// From shard 0: whether the account has room.
+    JoinedAccount {
+        /// The account.
+        account: AccountId,
+        /// The connection that asked.
+        connection: ConnKey,
+        /// It is counted now.
+        granted: bool,
+    },
+    /// To shard 0: a connection that is there is counted by an account from now
+    /// on.
+    CountedByAccount {
+        /// The account.
+        account: AccountId,
+    },
+    /// To shard 0: a connection that an account counted is gone.
+    LeaveAccount {
+        /// The account.
+        account: AccountId,
     },
     /// A subscriber of the sender is close to its `max_pending`.
     Pressure {

@@ -28,6 +28,8 @@ pub(super) struct Deliverer {
     pub(super) shared_bytes: u64,
     /// Deliveries that were not written, ever.
     pub(super) shared: u64,
+    /// The time of the turn, in nanoseconds.
+    pub(super) now: u64,
     max_pending: usize,
     /// Above this the slow path looks closer.
     high_water: usize,
@@ -60,6 +62,7 @@ impl Deliverer {
             delivered_bytes: 0,
             shared_bytes: 0,
             shared: 0,
+            now: 0,
             max_pending,
             high_water: max_pending / 4 * 3,
             drop_when_high,
@@ -78,6 +81,7 @@ impl Deliverer {
         id: SubId,
         subscription: &mut Subscription,
         prefix: &[u8],
+        queue: Option<&[u8]>,
         message: &Publish<'_>,
     ) -> bool {
         let slot = subscription.conn;
@@ -89,7 +93,7 @@ impl Deliverer {
             self.traced.extend(lines.into_iter().map(|line| (slot, line)));
         }
         if connection.out.pending() > self.high_water || subscription.max != 0 {
-            if !self.admit(id, subscription) {
+            if !self.admit(id, subscription, queue, message) {
                 return false;
             }
             return self.write(slot, subscription, prefix, message);
@@ -130,7 +134,8 @@ impl Deliverer {
                     && (connection.headers || !headers)
             });
             let Some(connection) = connection else {
-                others += u32::from(self.deliver(delivery.sub, subscription, prefix, message));
+                others +=
+                    u32::from(self.deliver(delivery.sub, subscription, prefix, None, message));
                 continue;
             };
             let pool = &mut self.pool;
@@ -158,6 +163,7 @@ impl Deliverer {
         &mut self,
         id: SubId,
         subscription: &mut Subscription,
+        queue: Option<&[u8]>,
         message: &Publish<'_>,
     ) -> bool {
         let mut prefix = std::mem::take(&mut self.prefix);
@@ -167,7 +173,7 @@ impl Deliverer {
         prefix.push(b' ');
         prefix.extend_from_slice(subscription.sid());
         prefix.push(b' ');
-        let taken = self.deliver(id, subscription, &prefix, message);
+        let taken = self.deliver(id, subscription, &prefix, queue, message);
         self.prefix = prefix;
         taken
     }
@@ -246,8 +252,18 @@ impl Deliverer {
     /// The slow path before a delivery: limits of the subscription and of the
     /// connection's queue.
     #[cold]
-    fn admit(&mut self, id: SubId, subscription: &Subscription) -> bool {
+    fn admit(
+        &mut self,
+        id: SubId,
+        subscription: &Subscription,
+        queue: Option<&[u8]>,
+        message: &Publish<'_>,
+    ) -> bool {
         let Some(connection) = self.connections.at(subscription.conn) else { return false };
+        let guard = connection.client.guard.as_mut().filter(|_| subscription.max != 0);
+        if guard.is_some_and(|guard| guard.permissions().denies_delivery(message.subject, queue)) {
+            return false;
+        }
         if subscription.max != 0 {
             if subscription.delivered >= subscription.max {
                 return false;
@@ -256,7 +272,7 @@ impl Deliverer {
                 self.expired.push(id);
             }
         }
-        match connection.out.pressure(self.max_pending) {
+        let taken = match connection.out.pressure(self.max_pending) {
             Pressure::Low => true,
             Pressure::High if self.drop_when_high => false,
             Pressure::High => {
@@ -271,7 +287,11 @@ impl Deliverer {
                 }
                 false
             }
+        };
+        if let (true, Some(guard)) = (taken, &mut connection.client.guard) {
+            guard.note_request(message.reply, self.now);
         }
+        taken
     }
 }
 

@@ -30,6 +30,16 @@ impl Core {
             Control::InterestAck { seq, position } => {
                 self.barrier.handle_ack(from, seq, position);
             }
+            Control::JoinAccount { account, connection } => {
+                self.handle_join(from, account, connection);
+            }
+            Control::JoinedAccount { account, connection, granted } => {
+                self.handle_joined(account, connection, granted);
+            }
+            Control::CountedByAccount { account } => {
+                self.count_in(account, u32::MAX);
+            }
+            Control::LeaveAccount { account } => self.handle_leave(account),
             Control::Pressure { origin, full } => {
                 self.owe_stall(origin, full);
                 self.pressed.push(origin);
@@ -107,9 +117,9 @@ impl Core {
                 let subscription = &mut subscriptions[delivery.sub];
                 taken |= if entry.to.is_empty() {
                     let prefix = plan.prefix(delivery);
-                    self.deliverer.deliver(delivery.sub, subscription, prefix, message)
+                    self.deliverer.deliver(delivery.sub, subscription, prefix, None, message)
                 } else {
-                    self.deliverer.deliver_to_member(delivery.sub, subscription, message)
+                    self.deliverer.deliver_to_member(delivery.sub, subscription, None, message)
                 };
             }
         }

@@ -5,8 +5,9 @@ use super::control::Control;
 use super::timers::Timer;
 use super::trace;
 use super::Core;
+use crate::account::SubscribeVerdict;
 use crate::client::{Client, Keepalive, Refusal, SubscribeRefusal};
-use crate::proto::{self, CloseReason, Command, Parsed, Publish, WireError};
+use crate::proto::{self, CloseReason, Command, Parsed, ParserLimits, Publish, WireError};
 use crate::router::ConnId;
 use crate::subject::{self, AccountId};
 
@@ -18,7 +19,9 @@ pub(super) struct Publisher {
     pub(super) account: AccountId,
     pub(super) echo: bool,
     pub(super) no_responders: bool,
-    verbose: bool,
+    /// Permissions or mappings stand in the way.
+    watched: bool,
+    pub(super) verbose: bool,
     pedantic: bool,
     authenticated: bool,
 }
@@ -32,6 +35,7 @@ impl Publisher {
             account,
             echo: true,
             no_responders: false,
+            watched: false,
             verbose: false,
             pedantic: false,
             authenticated: true,
@@ -240,8 +244,7 @@ impl Core {
     fn ingest(&mut self, key: ConnKey, bytes: &[u8]) -> usize {
         let Some(mut publisher) = self.publisher(key) else { return bytes.len() };
         let mut limits = self.config.parser;
-        limits.headers = self.config.headers
-            && self.deliverer.connections.get(key).is_some_and(|connection| connection.headers);
+        self.limit_input(key, &mut limits);
         let mut consumed = self.skip(&publisher, bytes);
         let (mut messages, mut message_bytes) = (0_u64, 0_u64);
         self.interrupted = false;
@@ -249,12 +252,15 @@ impl Core {
         while consumed < bytes.len() {
             let rest = &bytes[consumed..];
             if !publisher.authenticated && !matches!(rest.first(), Some(b'c' | b'C')) {
-                self.fail(
-                    key,
-                    WireError::AuthorizationViolation,
-                    CloseReason::AuthenticationFailure,
-                );
-                break;
+                if !self.log_in_anonymously(key) {
+                    self.refuse(key, &Refusal::credentials());
+                }
+                if self.interrupted {
+                    break;
+                }
+                let Some(anew) = self.publisher(key) else { break };
+                publisher = anew;
+                self.limit_input(key, &mut limits);
             }
             // By reference: a publish moved out of the result is a hundred
             // bytes copied, twice the cost of parsing it.
@@ -275,8 +281,7 @@ impl Core {
                     if reread {
                         let Some(anew) = self.publisher(key) else { break };
                         publisher = anew;
-                        let connection = self.deliverer.connections.get(key);
-                        limits.headers = connection.is_some_and(|connection| connection.headers);
+                        self.limit_input(key, &mut limits);
                     }
                 }
                 Ok(Parsed::Incomplete { needed }) => {
@@ -325,6 +330,16 @@ impl Core {
         consumed
     }
 
+    /// What CONNECT and the account have agreed on.
+    fn limit_input(&mut self, key: ConnKey, limits: &mut ParserLimits) {
+        let config = &self.config;
+        let Some(connection) = self.deliverer.connections.get(key) else { return };
+        limits.headers = config.headers && connection.headers;
+        let payload_max = connection.client.bound_to().and_then(|account| account.limits.payload);
+        let payload_max = payload_max.map_or(usize::MAX, |max| max as usize);
+        limits.payload_bytes_max = config.parser.payload_bytes_max.min(payload_max);
+    }
+
     /// Goes on skipping a line whose rest means nothing; returns its bytes.
     fn skip(&mut self, publisher: &Publisher, bytes: &[u8]) -> usize {
         let Some(connection) = self.deliverer.connections.get(publisher.key) else { return 0 };
@@ -351,6 +366,8 @@ impl Core {
             account: client.account,
             echo: client.echo,
             no_responders: client.no_responders,
+            watched: client.guard.is_some()
+                || client.bound_to().is_some_and(|account| !account.mappings.is_empty()),
             verbose: client.verbose,
             pedantic: client.pedantic,
             authenticated: client.authenticated,
@@ -359,12 +376,14 @@ impl Core {
 
     #[inline]
     fn handle_publish(&mut self, publisher: &Publisher, message: &Publish<'_>) {
-        if let Some(error) = Client::check_publish(message.subject, message.reply) {
-            self.send_error(publisher.key, &error);
-            return;
-        }
         if publisher.pedantic && !subject::is_literal(message.subject) {
             self.send_error(publisher.key, &WireError::InvalidPublishSubject);
+        }
+        if publisher.watched {
+            return self.publish_watched(publisher, message);
+        }
+        if let Some(error) = Client::check_publish(message.subject, message.reply) {
+            return self.refuse_publish(publisher.key, &error);
         }
         if publisher.verbose {
             self.send(publisher.key, b"+OK\r\n");
@@ -408,29 +427,7 @@ impl Core {
         }
     }
 
-    fn handle_connect(&mut self, key: ConnKey, json: &[u8]) {
-        let Some(connection) = self.deliverer.connections.get(key) else { return };
-        if connection.client.connected {
-            self.drop_subscriptions(key);
-            self.silence(key, None);
-        }
-        let Some(connection) = self.deliverer.connections.get(key) else { return };
-        let config = &self.config;
-        match connection.client.handle_connect(json, &config.authorization, config.headers) {
-            Ok(headers) => {
-                connection.headers = headers;
-                let verbose = connection.client.verbose;
-                if verbose {
-                    self.send(key, b"+OK\r\n");
-                }
-                self.arm_first_ping(key);
-            }
-            Err(Refusal { error: Some(error), reason }) => self.fail(key, error, reason),
-            Err(Refusal { error: None, reason }) => self.close(key, reason, true),
-        }
-    }
-
-    fn arm_first_ping(&mut self, key: ConnKey) {
+    pub(super) fn arm_first_ping(&mut self, key: ConnKey) {
         let random = self.random.next();
         let Some(connection) = self.deliverer.connections.get(key) else { return };
         if connection.client.keepalive.round_trip == 0 {
@@ -454,11 +451,16 @@ impl Core {
         let known =
             connection.client.sids.get(sid, |sub| self.router.subscriptions()[sub].sid()).is_some();
         if !known {
-            if let Err(refusal) =
-                connection.client.check_subscribe(pattern, queue, &self.config.limits)
-            {
-                return self.refuse_subscription(key, pattern, queue, &refusal);
-            }
+            let limits = &self.config.limits;
+            let verdict = match connection.client.check_subscribe(pattern, queue, limits) {
+                Ok(verdict) => verdict,
+                Err(refusal) => {
+                    return self.refuse_subscription(key, pattern, queue, sid, &refusal);
+                }
+            };
+            let guard = &connection.client.guard;
+            let inspected = verdict == SubscribeVerdict::Filtered
+                || guard.as_ref().is_some_and(|guard| guard.notes_requests());
             if connection.draining > 0 {
                 self.silence(key, Some(sid));
             }
@@ -473,6 +475,9 @@ impl Core {
             );
             let Some(connection) = self.deliverer.connections.get(key) else { return };
             connection.client.sids.insert(sid, sub, |sub| self.router.subscriptions()[sub].sid());
+            if inspected {
+                self.inspect(sub, true);
+            }
             if self.internal.watches {
                 self.internal.note_interest(publisher.account, pattern);
             }
@@ -493,7 +498,7 @@ impl Core {
     /// has had its last message, or the client would see some twice. A further
     /// CONNECT ends all (`None`).
     #[cold]
-    fn silence(&mut self, key: ConnKey, sid: Option<&[u8]>) {
+    pub(super) fn silence(&mut self, key: ConnKey, sid: Option<&[u8]>) {
         for sub in self.barrier.draining_of(key) {
             let subscription = &mut self.router.subscriptions_mut()[sub];
             if sid.is_none_or(|sid| subscription.sid() == sid) {
@@ -509,16 +514,20 @@ impl Core {
         key: ConnKey,
         pattern: &[u8],
         queue: Option<&[u8]>,
+        sid: &[u8],
         refusal: &SubscribeRefusal,
     ) {
         let error = match refusal {
             SubscribeRefusal::TooManyTokens => {
                 WireError::SubscriptionTooManyTokens { subject: pattern }
             }
-            SubscribeRefusal::ReservedQueue => {
-                WireError::SubscriptionViolation { subject: pattern, queue }
+            SubscribeRefusal::ReservedQueue | SubscribeRefusal::NotPermitted => {
+                return self.refuse_pattern(key, pattern, queue, sid);
             }
-            SubscribeRefusal::TooManySubscriptions => WireError::MaximumSubscriptionsExceeded,
+            SubscribeRefusal::TooManySubscriptions => {
+                self.say_error(key, "maximum subscriptions exceeded");
+                WireError::MaximumSubscriptionsExceeded
+            }
             SubscribeRefusal::InvalidSubject => WireError::InvalidSubject,
         };
         self.send_error(key, &error);

@@ -239,7 +239,8 @@ fn hash_of(token: Token, pattern: &[u8]) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::client::{Authorization, KeepaliveLimits, Limits};
+    use crate::account::Directory;
+    use crate::client::{KeepaliveLimits, Limits};
     use crate::proto::{InfoTemplate, ParserLimits, ServerInfo};
     use crate::router::ShardId;
     use crate::shard::core::CoreConfig;
@@ -258,7 +259,7 @@ mod tests {
             headers: true,
             limits: Limits { subscriptions_max: 0, sub_tokens_max: 0 },
             keepalive: KeepaliveLimits { interval: u64::MAX / 4, outstanding_max: 2 },
-            authorization: Arc::new(Authorization::Open),
+            directory: Arc::new(Directory::open()),
             debug: false,
             trace: None,
             plan_cache: true,

@@ -1,11 +1,11 @@
 //! Who a client is, for people: in log lines and on monitoring pages.
 
+use crate::account::GLOBAL_ACCOUNT;
 use crate::client::Client;
-use crate::subject::AccountId;
 
-/// The name of an account.
-pub(super) fn account_name(_account: AccountId) -> &'static str {
-    "$G"
+/// The name of the client's account; until it has one, that of all.
+pub(super) fn account_name(client: &Client) -> &str {
+    client.bound_to().map_or(GLOBAL_ACCOUNT, |account| &account.name)
 }
 
 /// Who the client says it is; nothing secret of it.
@@ -31,8 +31,10 @@ pub(super) fn label(client: &Client) -> String {
     };
     let parts = [version.as_str(), &options.lang, &options.name];
     let parts: Vec<&str> = parts.into_iter().filter(|part| !part.is_empty()).collect();
-    let account = account_name(client.account);
+    let account = account_name(client);
+    let user = client.login.as_ref().and_then(|login| login.user.as_ref());
     let who = match options {
+        _ if user.is_some() => format!("{account}/user:{}", user.map_or("", |user| &user.name)),
         options if !options.nkey.is_empty() => format!("{account}/nkey:{}", options.nkey),
         options if !options.user.is_empty() => format!("{account}/user:{}", options.user),
         options if !options.auth_token.is_empty() => format!("{account}/token"),
@@ -46,11 +48,11 @@ pub(super) fn label(client: &Client) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::client::Authorization;
 
     fn client(connect: &str) -> Client {
-        let mut client = Client::new(1, "h".into(), &Authorization::Open, 0);
-        client.handle_connect(connect.as_bytes(), &Authorization::Open, true).unwrap();
+        let mut client = Client::new(1, "h".into(), false, 0);
+        client.read_connect(connect.as_bytes()).unwrap();
+        client.accept_connect(true).unwrap();
         client
     }
 
@@ -68,7 +70,7 @@ mod tests {
         ] {
             assert_eq!(label(&client(connect)), text);
         }
-        let nobody = Client::new(1, "h".into(), &Authorization::Open, 0);
+        let nobody = Client::new(1, "h".into(), false, 0);
         assert_eq!(label(&nobody), "");
         assert_eq!(user_of(&nobody), "");
     }

@@ -16,7 +16,11 @@ impl Core {
     /// A connection was accepted: number `cid`, remote address `host`. INFO is
     /// the first thing it gets.
     pub fn open(&mut self, cid: u64, host: Box<str>) -> ConnKey {
-        let client = Client::new(cid, host, &self.config.authorization, self.config.seed);
+        let must_authenticate = self.config.directory.is_required();
+        let mut client = Client::new(cid, host, must_authenticate, self.config.seed);
+        if let Some(login) = self.config.directory.everybody() {
+            client.log_in(login, self.config.seed);
+        }
         let authenticated = client.authenticated;
         let key = self.deliverer.connections.insert(client);
         self.counters.opened += 1;
@@ -212,6 +216,7 @@ impl Core {
         }
         self.barrier.forget(key);
         self.drop_subscriptions(key);
+        self.leave_account(key);
     }
 
     /// Tells the log and monitoring of a connection that ends.
@@ -362,11 +367,21 @@ impl Core {
         let info = self.config.info.clone();
         let Some(connection) = self.deliverer.connections.get(key) else { return };
         let client = &connection.client;
+        let directory = &self.config.directory;
+        let account = client.bound_to();
+        let required = directory.is_required();
+        let payload_max = account.and_then(|account| account.limits.payload);
         let per_client = PerClient {
             client_id: client.cid,
             client_ip: client.host.split_once('\0').map_or(&*client.host, |(ip, _)| ip),
             connect_info,
-            remote_account: if connect_info { "$G" } else { "" },
+            remote_account: account.filter(|_| connect_info).map_or("", |account| &account.name),
+            account_is_system: connect_info && account.is_some_and(|account| account.is_system),
+            auth_required: Some(required && (connect_info || !directory.has_no_auth_user())),
+            max_payload: payload_max
+                .map(i64::from)
+                .filter(|_| connect_info)
+                .map(|max| max.min(info.max_payload())),
             lame_duck: self.lame_duck,
             ..PerClient::default()
         };

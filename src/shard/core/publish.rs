@@ -81,10 +81,10 @@ impl Core {
                 continue;
             }
             let taken = if ELSEWHERE {
-                self.deliverer.deliver_to_member(delivery.sub, subscription, message)
+                self.deliverer.deliver_to_member(delivery.sub, subscription, None, message)
             } else {
                 let prefix = plan.prefix(delivery);
-                self.deliverer.deliver(delivery.sub, subscription, prefix, message)
+                self.deliverer.deliver(delivery.sub, subscription, prefix, None, message)
             };
             delivered += u32::from(taken);
         }
@@ -309,14 +309,16 @@ fn pick_member(
             None => return Picked::Nobody,
             Some((_, Pick::Remote { shard, .. })) => return Picked::Remote(shard),
             Some((id, Pick::Local { start })) => {
-                let members = groups.get(id).map(Group::members).unwrap_or_default();
+                let group = groups.get(id);
+                let members = group.map(Group::members).unwrap_or_default();
+                let name = group.map(Group::queue);
                 let (before, after) = members.split_at(start);
                 for &member in after.iter().chain(before) {
                     let subscription = &mut subscriptions[member];
                     if subscription.conn == skipped {
                         continue;
                     }
-                    if deliverer.deliver_to_member(member, subscription, message) {
+                    if deliverer.deliver_to_member(member, subscription, name, message) {
                         return Picked::Local;
                     }
                 }
@@ -343,9 +345,10 @@ pub(super) fn deliver_here(
     if matches!(picked, Picked::Local) {
         return true;
     }
+    let name = queue.iter().find_map(|&id| groups.get(id)).map(Group::queue);
     let draining = queue.iter().filter_map(|&id| groups.get(id)).flat_map(Group::draining);
     for &member in draining {
-        if deliverer.deliver_to_member(member, &mut subscriptions[member], message) {
+        if deliverer.deliver_to_member(member, &mut subscriptions[member], name, message) {
             return true;
         }
     }

@@ -10,7 +10,7 @@ use crate::monitor::{
     SLICE_SUBSCRIPTIONS,
 };
 use crate::proto::CloseReason;
-use crate::router::{ConnId, SubId, SubscriptionView};
+use crate::router::{ConnId, SubId, SubscriptionView, INSPECTED};
 
 /// Slots of connections that one slice looks at.
 const SLOTS_CONNECTIONS: u32 = 1024;
@@ -24,7 +24,7 @@ pub struct SlowConsumer {
     /// Its name in CONNECT.
     pub name: String,
     /// The name of its account.
-    pub account: &'static str,
+    pub account: String,
     /// The pattern of which it was sent the most messages.
     pub subject: String,
 }
@@ -105,7 +105,8 @@ impl Core {
             let Some(connection) = self.deliverer.connections.peek(view.conn) else { continue };
             let cid = connection.client.cid;
             if of.is_none_or(|of| of.binary_search(&cid).is_ok()) {
-                items.push(subscription_snapshot(&view, cid));
+                let account = account_name(&connection.client);
+                items.push(subscription_snapshot(&view, cid, account));
             }
         }
         Slice { items, next: (end < slots).then_some(end) }
@@ -115,12 +116,13 @@ impl Core {
     pub(super) fn remember(&mut self, key: ConnKey, reason: CloseReason) {
         let Some(connection) = self.deliverer.connections.peek(key.slot()) else { return };
         let (router, sids) = (&self.router, &connection.client.sids);
+        let account = account_name(&connection.client);
         let mut entry = snapshot(connection);
         entry.closed = Some((self.now, reason.as_str()));
         entry.subscribed = sids
             .iter()
             .take(self.closed.subscriptions_wanted())
-            .filter_map(|sub| Some(subscription_snapshot(&router.view(sub)?, entry.cid)))
+            .filter_map(|sub| Some(subscription_snapshot(&router.view(sub)?, entry.cid, account)))
             .collect();
         self.counters.closed += 1;
         self.closed.push(entry);
@@ -135,7 +137,7 @@ impl Core {
         let name = client.described.as_ref().map(|options| options.name.clone());
         Some(Box::new(SlowConsumer {
             name: name.unwrap_or_default(),
-            account: account_name(client.account),
+            account: account_name(client).to_owned(),
             subject: busiest.map(|view| text(view.pattern)).unwrap_or_default(),
         }))
     }
@@ -167,20 +169,24 @@ fn snapshot(connection: &Connection) -> ConnectionSnapshot {
         lang: of(|options| &options.lang),
         version: of(|options| &options.version),
         user: user_of(client).to_owned(),
-        account: Arc::from(account_name(client.account)),
+        account: Arc::from(account_name(client)),
         subscribed: Vec::new(),
     }
 }
 
-fn subscription_snapshot(view: &SubscriptionView<'_>, cid: u64) -> SubscriptionSnapshot {
+fn subscription_snapshot(
+    view: &SubscriptionView<'_>,
+    cid: u64,
+    account: &str,
+) -> SubscriptionSnapshot {
     SubscriptionSnapshot {
         cid,
-        account: Arc::from(account_name(view.account)),
+        account: Arc::from(account),
         subject: text(view.pattern),
         queue: view.queue.map(text).unwrap_or_default(),
         sid: text(view.sid),
         delivered: view.delivered,
-        max: view.max,
+        max: if view.max == INSPECTED { 0 } else { view.max },
     }
 }
 

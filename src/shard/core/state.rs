@@ -1,5 +1,6 @@
 //! The state of a core, and what the shell takes out of it at the end of a turn.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::barrier::Barrier;
@@ -10,6 +11,7 @@ use super::deliver::Deliverer;
 use super::entry::Batch;
 use super::internal::Internal;
 use super::lane_out::LaneOut;
+use super::login::Verification;
 use super::no_responders::OpenRequests;
 use super::publish::Picks;
 use super::random::Random;
@@ -17,7 +19,8 @@ use super::snapshot::SlowConsumer;
 use super::timers;
 use super::timers::Timers;
 use super::trace::TraceOptions;
-use crate::client::{Authorization, KeepaliveLimits, Limits};
+use crate::account::Directory;
+use crate::client::{KeepaliveLimits, Limits};
 use crate::monitor::ClosedRing;
 use crate::net::Segment;
 use crate::proto::{InfoTemplate, ParserLimits};
@@ -52,8 +55,8 @@ pub struct CoreConfig {
     pub limits: Limits,
     /// Keep-alive.
     pub keepalive: KeepaliveLimits,
-    /// Who may connect.
-    pub authorization: Arc<Authorization>,
+    /// Users and accounts.
+    pub directory: Arc<Directory>,
     /// Lines of the debug level become events.
     pub debug: bool,
     /// Protocol lines become events, if set.
@@ -125,6 +128,12 @@ pub struct Core {
     pub(super) random: Random,
     pub(super) picks: Picks,
     pub(super) counters: Counters,
+    /// Connections that accounts with a limit count, by account. Shard 0 only.
+    pub(super) joined: Vec<u32>,
+    /// Passwords to be compared elsewhere: at most one a connection.
+    pub(super) verifications: VecDeque<Verification>,
+    /// What a subject has been mapped to.
+    pub(super) mapped: Vec<u8>,
     /// Batches taken this turn.
     pub(super) inbound: Vec<(ShardId, Batch)>,
     /// Batches routed, whose buffers go back to their origin.
@@ -171,6 +180,20 @@ pub enum Event {
         label: String,
         /// Who it is in detail, if it was too slow.
         slow: Option<Box<SlowConsumer>>,
+    },
+    /// What an operator wants to know.
+    Info {
+        /// What to say.
+        text: String,
+    },
+    /// A client did what it must not.
+    Error {
+        /// Connection number.
+        cid: u64,
+        /// Remote address.
+        host: Box<str>,
+        /// What to say.
+        text: String,
     },
     /// A line for the log: of the debug level, or of the trace level.
     Line {
@@ -219,6 +242,9 @@ impl Core {
             random: Random::new(config.seed ^ (u64::from(config.own.0) << 56)),
             picks: Picks::new(shards),
             counters: Counters::default(),
+            joined: Vec::new(),
+            verifications: VecDeque::new(),
+            mapped: Vec::new(),
             inbound: Vec::new(),
             routed: Vec::new(),
             published: vec![0; shards],
@@ -248,6 +274,7 @@ impl Core {
         if self.deliverer.dirty.is_empty() {
             self.deliverer.pool.end_sharing();
         }
+        self.deliverer.now = now;
     }
 
     /// Ends the parsing part of a turn: PONGs whose barrier has passed,

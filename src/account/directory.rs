@@ -1,0 +1,488 @@
+//! [`Directory`]: one snapshot of who may connect and of all accounts.
+
+use std::sync::Arc;
+
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
+
+use super::secret::same;
+use super::{
+    AccessOptions, AccountId, AccountLimits, ConnectionType, JetStreamLimits, Mappings,
+    Permissions, Secret, UserOptions, GLOBAL_ACCOUNT, SYSTEM_ACCOUNT,
+};
+
+/// All users and accounts. Immutable: a reload makes another.
+#[derive(Debug)]
+pub struct Directory {
+    /// Accounts by id. Those that are gone keep their place, without users.
+    accounts: Vec<Arc<Account>>,
+    users: HashMap<Box<str>, Arc<User>, FixedState>,
+    single: Single,
+    no_auth_user: Option<Arc<User>>,
+}
+
+/// The one secret of a server without a list of users.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Single {
+    /// Everybody may connect.
+    #[default]
+    Open,
+    /// CONNECT must carry this `auth_token`.
+    Token(Secret),
+    /// CONNECT must carry this `user` and `pass`.
+    User {
+        /// Name of the user.
+        name: String,
+        /// Password.
+        password: Secret,
+    },
+}
+
+/// One account, as shards see it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Account {
+    /// Its number.
+    pub id: AccountId,
+    /// Its name.
+    pub name: Box<str>,
+    /// Limits of its clients.
+    pub limits: AccountLimits,
+    /// Subjects that become others.
+    pub mappings: Mappings,
+    /// What it may use of JetStream.
+    pub jetstream: Option<JetStreamLimits>,
+    /// Whether it is the system account.
+    pub is_system: bool,
+}
+
+/// One user, as shards see it.
+#[derive(Debug)]
+pub struct User {
+    /// Its name.
+    pub name: Box<str>,
+    /// Its account.
+    pub account: AccountId,
+    /// What it may do. `None`: everything.
+    pub permissions: Option<Arc<Permissions>>,
+    password: Secret,
+    connection_types: Option<Vec<ConnectionType>>,
+}
+
+/// What a client shows of itself.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Credentials<'c> {
+    /// `user` of CONNECT.
+    pub user: &'c str,
+    /// `pass` of CONNECT.
+    pub password: &'c str,
+    /// `auth_token` of CONNECT.
+    pub token: &'c str,
+    /// `nkey` of CONNECT.
+    pub nkey: &'c str,
+    /// The hash that these credentials were found to fit, if they were compared
+    /// with one already.
+    pub verified: Option<&'c str>,
+}
+
+/// Whom a client has become.
+#[derive(Clone, Debug)]
+pub struct Login {
+    /// The account it is bound to.
+    pub account: Arc<Account>,
+    /// The user, if there is a list of them.
+    pub user: Option<Arc<User>>,
+}
+
+/// What is said to credentials.
+#[derive(Clone, Debug)]
+pub enum Verdict {
+    /// They are wrong.
+    Refused,
+    /// They are right.
+    Admitted(Login),
+    /// A secret has to be compared with this hash first, elsewhere.
+    Hashed {
+        /// A bcrypt hash.
+        hash: Arc<str>,
+    },
+}
+
+/// Why there is no directory of some options; nats-server's texts.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DirectoryError {
+    /// `no_auth_user` names nobody, and there is nobody.
+    #[error("no_auth_user: \"{0}\" present, but users/nkeys are not defined")]
+    NoUsers(String),
+    /// `no_auth_user` names nobody.
+    #[error(
+        "no_auth_user: \"{0}\" not present as user or nkey in authorization block or account \
+         configuration"
+    )]
+    NoSuchUser(String),
+    /// `system_account` names no account.
+    #[error("error resolving system account: account missing")]
+    SystemAccountMissing,
+}
+
+impl Directory {
+    /// Checks and compiles. Accounts of `previous` keep their ids.
+    ///
+    /// # Errors
+    /// A text to show.
+    pub fn new(
+        options: &AccessOptions,
+        single: Single,
+        no_auth_user: Option<&str>,
+        previous: Option<&Self>,
+    ) -> Result<Self, DirectoryError> {
+        let mut directory = Self {
+            accounts: previous.map_or_else(Vec::new, Self::emptied_accounts),
+            users: HashMap::with_hasher(FixedState::default()),
+            single,
+            no_auth_user: None,
+        };
+        let system = options.system_account_name();
+        let mut global = Account::named(GLOBAL_ACCOUNT);
+        global.mappings = options.mappings.clone();
+        directory.put(global, system);
+        directory.put(Account::named(SYSTEM_ACCOUNT), system);
+        for account in &options.accounts {
+            directory.put(
+                Account {
+                    limits: account.limits,
+                    mappings: account.mappings.clone(),
+                    jetstream: account.jetstream,
+                    ..Account::named(&account.name)
+                },
+                system,
+            );
+        }
+        for (account, user) in options.all_users() {
+            let account = directory.account_named(account).map_or(AccountId(0), |found| found.id);
+            let user = Arc::new(User::new(user, account));
+            directory.users.insert(user.name.clone(), user);
+        }
+        if system.is_some_and(|name| directory.account_named(name).is_none()) {
+            return Err(DirectoryError::SystemAccountMissing);
+        }
+        if let Some(name) = no_auth_user {
+            let user = directory.users.get(name).cloned();
+            directory.no_auth_user = Some(user.ok_or_else(|| match directory.users.len() {
+                0 => DirectoryError::NoUsers(name.to_owned()),
+                _ => DirectoryError::NoSuchUser(name.to_owned()),
+            })?);
+        }
+        Ok(directory)
+    }
+
+    /// A directory in which everybody may connect, for tests and benchmarks.
+    pub fn open() -> Self {
+        let options = AccessOptions::default();
+        match Self::new(&options, Single::Open, None, None) {
+            Ok(directory) => directory,
+            // No default option can be refused.
+            Err(_) => Self {
+                accounts: vec![Arc::new(Account::named(GLOBAL_ACCOUNT))],
+                users: HashMap::with_hasher(FixedState::default()),
+                single: Single::Open,
+                no_auth_user: None,
+            },
+        }
+    }
+
+    /// Whether a client has to authenticate at all.
+    pub fn is_required(&self) -> bool {
+        !self.users.is_empty() || self.single != Single::Open
+    }
+
+    /// Whether a client may do without credentials though others need them.
+    pub fn has_no_auth_user(&self) -> bool {
+        self.no_auth_user.is_some()
+    }
+
+    /// Whom everybody is, if nobody has to authenticate.
+    pub fn everybody(&self) -> Option<Login> {
+        (!self.is_required()).then(|| Login { account: self.global(), user: None })
+    }
+
+    /// Whom a client becomes that never says CONNECT.
+    pub fn anonymous(&self) -> Option<Login> {
+        let user = self.no_auth_user.as_ref()?;
+        user.may_use(ConnectionType::Standard).then(|| self.login(user))
+    }
+
+    /// Judges credentials that came over a connection of a type.
+    pub fn authenticate(&self, shown: &Credentials<'_>, over: ConnectionType) -> Verdict {
+        if !self.is_required() {
+            return Verdict::Admitted(Login { account: self.global(), user: None });
+        }
+        if !self.users.is_empty() {
+            let nothing = [shown.user, shown.password, shown.token, shown.nkey];
+            let user = match &self.no_auth_user {
+                Some(user) if nothing == [""; 4] => {
+                    return if user.may_use(over) {
+                        Verdict::Admitted(self.login(user))
+                    } else {
+                        Verdict::Refused
+                    };
+                }
+                _ => self.users.get(shown.user).filter(|user| user.may_use(over)),
+            };
+            let Some(user) = user else { return Verdict::Refused };
+            return judge(&user.password, shown.password, shown, || self.login(user));
+        }
+        let login = || Login { account: self.global(), user: None };
+        match &self.single {
+            Single::Open => Verdict::Refused,
+            Single::Token(token) => judge(token, shown.token, shown, login),
+            // Both are compared, so that the time taken says nothing.
+            Single::User { name, password } => {
+                let known = same(name, shown.user);
+                match judge(password, shown.password, shown, login) {
+                    _ if !known => Verdict::Refused,
+                    verdict => verdict,
+                }
+            }
+        }
+    }
+
+    /// The account of an id.
+    pub fn account(&self, id: AccountId) -> Option<&Arc<Account>> {
+        self.accounts.get(id.0 as usize)
+    }
+
+    /// The account of a name.
+    pub fn account_named(&self, name: &str) -> Option<&Arc<Account>> {
+        self.accounts.iter().find(|account| &*account.name == name)
+    }
+
+    /// All accounts, those that a reload has taken away too.
+    pub fn accounts(&self) -> &[Arc<Account>] {
+        &self.accounts
+    }
+
+    fn global(&self) -> Arc<Account> {
+        Arc::clone(&self.accounts[0])
+    }
+
+    fn login(&self, user: &Arc<User>) -> Login {
+        let account = self.account(user.account).cloned();
+        Login { account: account.unwrap_or_else(|| self.global()), user: Some(Arc::clone(user)) }
+    }
+
+    /// Puts an account where one of its name was, or at the end.
+    fn put(&mut self, account: Account, system: Option<&str>) {
+        let is_system = system == Some(&*account.name);
+        let place = self.accounts.iter().position(|known| known.name == account.name);
+        let index = place.unwrap_or(self.accounts.len());
+        let id = AccountId(u32::try_from(index).unwrap_or(u32::MAX));
+        let account = Arc::new(Account { id, is_system, ..account });
+        match self.accounts.get_mut(index) {
+            Some(known) => *known = account,
+            None => self.accounts.push(account),
+        }
+    }
+
+    /// The places of the accounts, with nothing in them.
+    fn emptied_accounts(&self) -> Vec<Arc<Account>> {
+        let emptied = |account: &Arc<Account>| {
+            Arc::new(Account { id: account.id, ..Account::named(&account.name) })
+        };
+        self.accounts.iter().map(emptied).collect()
+    }
+}
+
+impl Account {
+    fn named(name: &str) -> Self {
+        Self {
+            id: AccountId(0),
+            name: name.into(),
+            limits: AccountLimits::default(),
+            mappings: Mappings::default(),
+            jetstream: None,
+            is_system: false,
+        }
+    }
+}
+
+impl User {
+    fn new(options: &UserOptions, account: AccountId) -> Self {
+        Self {
+            name: options.name.as_str().into(),
+            account,
+            permissions: options.permissions.clone().map(|rules| Arc::new(Permissions::new(rules))),
+            password: options.password.clone(),
+            connection_types: options.connection_types.clone(),
+        }
+    }
+
+    fn may_use(&self, over: ConnectionType) -> bool {
+        self.connection_types.as_ref().is_none_or(|allowed| allowed.contains(&over))
+    }
+}
+
+fn judge(
+    secret: &Secret,
+    given: &str,
+    shown: &Credentials<'_>,
+    login: impl FnOnce() -> Login,
+) -> Verdict {
+    match secret {
+        Secret::Plain(expected) if same(expected, given) => Verdict::Admitted(login()),
+        Secret::Plain(_) => Verdict::Refused,
+        Secret::Bcrypt(hash) if shown.verified == Some(hash) => Verdict::Admitted(login()),
+        Secret::Bcrypt(hash) => Verdict::Hashed { hash: Arc::clone(hash) },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::account::AccountOptions;
+
+    fn user(name: &str, password: &str) -> UserOptions {
+        UserOptions {
+            name: name.to_owned(),
+            password: Secret::new(password),
+            permissions: None,
+            connection_types: None,
+        }
+    }
+
+    fn account(name: &str, users: &[&str]) -> AccountOptions {
+        AccountOptions {
+            name: name.to_owned(),
+            users: users.iter().map(|name| user(name, "pw")).collect(),
+            ..AccountOptions::default()
+        }
+    }
+
+    fn options() -> AccessOptions {
+        AccessOptions {
+            users: vec![user("ann", "pw"), user("bare", ""), user("hash", "$2a$04$x")],
+            accounts: vec![account("A", &["a"]), account("B", &["b"])],
+            ..AccessOptions::default()
+        }
+    }
+
+    fn directory(no_auth_user: Option<&str>) -> Directory {
+        Directory::new(&options(), Single::Open, no_auth_user, None).unwrap()
+    }
+
+    fn shown<'c>(user: &'c str, password: &'c str) -> Credentials<'c> {
+        Credentials { user, password, ..Credentials::default() }
+    }
+
+    /// The account's name, `hash`, or nothing.
+    fn says(directory: &Directory, shown: &Credentials<'_>) -> String {
+        match directory.authenticate(shown, ConnectionType::Standard) {
+            Verdict::Admitted(login) => login.account.name.to_string(),
+            Verdict::Hashed { .. } => "hash".to_owned(),
+            Verdict::Refused => String::new(),
+        }
+    }
+
+    #[test]
+    fn users_are_bound_to_their_accounts() {
+        let directory = directory(None);
+        for (user, password, expected) in [
+            ("ann", "pw", "$G"),
+            ("a", "pw", "A"),
+            ("b", "pw", "B"),
+            ("bare", "", "$G"),
+            ("hash", "x", "hash"),
+            ("ann", "pW", ""),
+            ("bare", "x", ""),
+            ("zed", "pw", ""),
+            ("", "", ""),
+            ("", "pw", ""),
+        ] {
+            assert_eq!(says(&directory, &shown(user, password)), expected, "{user}/{password}");
+        }
+        let verified = Credentials { verified: Some("$2a$04$x"), ..shown("hash", "x") };
+        assert_eq!(says(&directory, &verified), "$G");
+        let other = Credentials { verified: Some("$2a$04$y"), ..shown("hash", "x") };
+        assert_eq!(says(&directory, &other), "hash");
+    }
+
+    #[test]
+    fn no_auth_user_is_for_those_who_show_nothing() {
+        let directory = directory(Some("b"));
+        assert_eq!(says(&directory, &shown("", "")), "B");
+        for wrong in [
+            shown("b", "x"),
+            shown("", "pw"),
+            Credentials { token: "x", ..Credentials::default() },
+            Credentials { nkey: "x", ..Credentials::default() },
+        ] {
+            assert_eq!(says(&directory, &wrong), "", "{wrong:?}");
+        }
+        assert_eq!(&*directory.anonymous().unwrap().account.name, "B");
+    }
+
+    #[test]
+    fn one_user_or_one_token_is_enough() {
+        let single =
+            |single| Directory::new(&AccessOptions::default(), single, None, None).unwrap();
+        let user = single(Single::User { name: "u".into(), password: Secret::new("pw") });
+        assert_eq!(says(&user, &shown("u", "pw")), "$G");
+        assert_eq!(says(&user, &shown("v", "pw")) + &says(&user, &shown("u", "px")), "");
+        let hashed = single(Single::User { name: "u".into(), password: Secret::new("$2a$04$x") });
+        assert_eq!(says(&hashed, &shown("u", "pw")), "hash");
+        assert_eq!(says(&hashed, &shown("v", "pw")), "");
+        let token = single(Single::Token(Secret::new("t")));
+        assert_eq!(says(&token, &Credentials { token: "t", ..Credentials::default() }), "$G");
+        assert_eq!(says(&token, &shown("t", "t")), "");
+        assert_eq!(says(&single(Single::Open), &shown("any", "thing")), "$G");
+    }
+
+    #[test]
+    fn connection_types_keep_a_user_out() {
+        let mut options = options();
+        options.users[0].connection_types = Some(vec![ConnectionType::WebSocket]);
+        let directory = Directory::new(&options, Single::Open, Some("ann"), None).unwrap();
+        assert_eq!(says(&directory, &shown("ann", "pw")) + &says(&directory, &shown("", "")), "");
+        assert!(directory.anonymous().is_none());
+    }
+
+    #[test]
+    fn an_account_keeps_its_id_and_no_other_gets_it() {
+        let first = directory(None);
+        let id = |directory: &Directory, name: &str| directory.account_named(name).unwrap().id;
+        let changed = AccessOptions {
+            accounts: vec![account("C", &["c"]), account("B", &["b"])],
+            ..AccessOptions::default()
+        };
+        let second = Directory::new(&changed, Single::Open, None, Some(&first)).unwrap();
+        assert_eq!(id(&second, "B"), id(&first, "B"));
+        assert_eq!(id(&second, "C"), AccountId(4));
+        let third = Directory::new(&options(), Single::Open, None, Some(&second)).unwrap();
+        for name in ["$G", "$SYS", "A", "B"] {
+            assert_eq!(id(&third, name), id(&first, name), "{name}");
+        }
+        assert_eq!(id(&third, "$G"), AccountId(0));
+        assert_eq!(says(&second, &shown("a", "pw")), "");
+    }
+
+    #[test]
+    fn what_names_nobody_is_refused() {
+        let make = |options: &AccessOptions, user: Option<&str>| {
+            Directory::new(options, Single::Open, user, None).map(|_| ()).map_err(|e| e.to_string())
+        };
+        let none = AccessOptions::default();
+        assert_eq!(
+            make(&none, Some("a")),
+            Err("no_auth_user: \"a\" present, but users/nkeys are not defined".to_owned())
+        );
+        assert!(make(&options(), Some("zed")).unwrap_err().contains("\"zed\" not present as user"));
+        let system = AccessOptions { system_account: Some("X".into()), ..options() };
+        assert_eq!(
+            make(&system, None),
+            Err("error resolving system account: account missing".to_owned())
+        );
+        let system = AccessOptions { system_account: Some("A".into()), ..options() };
+        let directory = Directory::new(&system, Single::Open, None, None).unwrap();
+        assert!(directory.account_named("A").unwrap().is_system);
+        assert!(!directory.account_named("$SYS").unwrap().is_system);
+    }
+}

@@ -1,0 +1,45 @@
+//! Accounts: who may connect, what each user may do, and what an account maps,
+//! limits and owns.
+//!
+//! Two layers. The *options* are what was configured, plain and comparable:
+//! [`AccessOptions`], [`AccountOptions`], [`UserOptions`], [`PermissionRules`].
+//! From them the control plane makes a [`Directory`], one immutable snapshot
+//! that all shards hold: users by name, accounts by [`AccountId`], permissions
+//! compiled, mappings ready. A reload makes a new one; ids of accounts that
+//! stay are kept, and ids are never used twice.
+//!
+//! Not here: connections, their caches and what they were asked to answer
+//! ([`crate::client`]), and hashing of passwords, which takes a tenth of a
+//! second and runs on a thread of its own. Imports, exports, keys and JWTs will
+//! extend [`Account`] and [`Verdict`].
+//!
+//! Invariants:
+//! - what matches no allow rule is refused, and what matches a deny rule is
+//!   refused whatever allows it;
+//! - comparing a secret takes a time that says nothing about where it differs;
+//! - an id names one account for the life of the process.
+//!
+//! Bounds: all tables are as large as the configuration made them.
+
+mod directory;
+mod limits;
+mod mapping;
+mod options;
+mod pattern_set;
+mod permissions;
+mod secret;
+
+pub use crate::subject::AccountId;
+pub use directory::{
+    Account, Credentials, Directory, DirectoryError, Login, Single, User, Verdict,
+};
+pub use limits::{AccountLimits, JetStreamLimits};
+pub use mapping::{Mapped, Mapping, MappingError, MappingTarget, Mappings};
+pub use options::{
+    AccessOptions, AccountOptions, ConnectionType, UserOptions, GLOBAL_ACCOUNT, SYSTEM_ACCOUNT,
+};
+pub use pattern_set::PatternSet;
+pub use permissions::{
+    PermissionRules, Permissions, ResponseRule, RuleError, SubjectRules, SubscribeVerdict,
+};
+pub use secret::Secret;

@@ -1,0 +1,116 @@
+//! What was configured, plain and comparable.
+
+use super::{AccountLimits, JetStreamLimits, Mappings, PermissionRules, Secret};
+
+/// The account of everybody who has no other.
+pub const GLOBAL_ACCOUNT: &str = "$G";
+
+/// The system account, unless another is named.
+pub const SYSTEM_ACCOUNT: &str = "$SYS";
+
+/// Who may connect, and the accounts there are.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct AccessOptions {
+    /// Users of the global account.
+    pub users: Vec<UserOptions>,
+    /// Mappings of the global account.
+    pub mappings: Mappings,
+    /// The other accounts, each name once.
+    pub accounts: Vec<AccountOptions>,
+    /// Name of the system account. `None`: [`SYSTEM_ACCOUNT`].
+    pub system_account: Option<String>,
+    /// There is no system account unless one is named.
+    pub no_system_account: bool,
+}
+
+impl AccessOptions {
+    /// Name of the system account, if there is one.
+    pub fn system_account_name(&self) -> Option<&str> {
+        match &self.system_account {
+            Some(name) => Some(name),
+            None if self.no_system_account => None,
+            None => Some(SYSTEM_ACCOUNT),
+        }
+    }
+
+    /// Names of all accounts, those that nobody has to configure first.
+    pub fn account_names(&self) -> Vec<String> {
+        let mut names = vec![SYSTEM_ACCOUNT.to_owned(), GLOBAL_ACCOUNT.to_owned()];
+        let others = self.accounts.iter().map(|account| account.name.clone());
+        names.extend(others.filter(|name| name != SYSTEM_ACCOUNT));
+        names
+    }
+
+    /// Every user with the name of its account.
+    pub fn all_users(&self) -> impl Iterator<Item = (&str, &UserOptions)> {
+        let global = self.users.iter().map(|user| (GLOBAL_ACCOUNT, user));
+        global.chain(
+            self.accounts
+                .iter()
+                .flat_map(|account| account.users.iter().map(|user| (account.name.as_str(), user))),
+        )
+    }
+}
+
+/// One account.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct AccountOptions {
+    /// Unique among accounts.
+    pub name: String,
+    /// Its users; permissions it gives them by default are theirs already.
+    pub users: Vec<UserOptions>,
+    /// Limits of its clients.
+    pub limits: AccountLimits,
+    /// Subjects that become others.
+    pub mappings: Mappings,
+    /// What it may use of JetStream. `None`: it may not use it.
+    pub jetstream: Option<JetStreamLimits>,
+}
+
+/// One user.
+#[derive(Clone, Debug, PartialEq)]
+pub struct UserOptions {
+    /// Unique among the users of all accounts.
+    pub name: String,
+    /// Password; empty if none was given, and then none may be shown.
+    pub password: Secret,
+    /// What the user may do. `None`: everything.
+    pub permissions: Option<PermissionRules>,
+    /// Where the user may come from. `None`: from everywhere.
+    pub connection_types: Option<Vec<ConnectionType>>,
+}
+
+/// A way to connect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConnectionType {
+    /// A client over TCP or TLS.
+    Standard,
+    /// A client over WebSocket.
+    WebSocket,
+    /// A leaf node.
+    LeafNode,
+    /// A leaf node over WebSocket.
+    LeafNodeWebSocket,
+    /// An MQTT client.
+    Mqtt,
+    /// An MQTT client over WebSocket.
+    MqttWebSocket,
+    /// A client in the same process.
+    InProcess,
+}
+
+impl ConnectionType {
+    /// The type of this name; case does not matter.
+    pub fn find(name: &str) -> Option<Self> {
+        Some(match name.to_ascii_uppercase().as_str() {
+            "STANDARD" => Self::Standard,
+            "WEBSOCKET" => Self::WebSocket,
+            "LEAFNODE" => Self::LeafNode,
+            "LEAFNODE_WS" => Self::LeafNodeWebSocket,
+            "MQTT" => Self::Mqtt,
+            "MQTT_WS" => Self::MqttWebSocket,
+            "IN_PROCESS" => Self::InProcess,
+            _ => return None,
+        })
+    }
+}

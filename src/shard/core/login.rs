@@ -1,0 +1,280 @@
+//! From CONNECT to a client that is somebody.
+//!
+//! Two things cannot be decided at once: whether a password fits a bcrypt hash,
+//! which takes a tenth of a second and is found out by a thread of its own
+//! ([`Core::take_verification`], [`Core::handle_verified`]), and whether an
+//! account has a connection left, which only shard 0 knows. Until then nothing
+//! more of the connection is parsed, so answers keep their order.
+
+use std::sync::Arc;
+
+use super::connection::{ConnKey, Phase};
+use super::control::Control;
+use super::label::label;
+use super::{Core, Event};
+use crate::account::{ConnectionType, Login, Verdict};
+use crate::client::Refusal;
+use crate::proto::{CloseReason, WireError};
+use crate::router::ShardId;
+use crate::subject::AccountId;
+
+/// A password to be compared with a hash.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Verification {
+    /// Who has shown it.
+    pub connection: ConnKey,
+    /// What was shown.
+    pub secret: String,
+    /// What it must fit.
+    pub hash: Arc<str>,
+}
+
+impl std::fmt::Debug for Verification {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Verification").field("connection", &self.connection).finish_non_exhaustive()
+    }
+}
+
+impl Core {
+    pub(super) fn handle_connect(&mut self, key: ConnKey, json: &[u8]) {
+        let Some(connection) = self.deliverer.connections.get(key) else { return };
+        if connection.client.connected {
+            self.drop_subscriptions(key);
+            self.silence(key, None);
+        }
+        let Some(connection) = self.deliverer.connections.get(key) else { return };
+        match connection.client.read_connect(json) {
+            Ok(()) => self.judge(key),
+            Err(refusal) => self.refuse(key, &refusal),
+        }
+    }
+
+    /// A client that shows nothing begins to speak. Returns whether it may.
+    pub(super) fn log_in_anonymously(&mut self, key: ConnKey) -> bool {
+        let Some(login) = self.config.directory.anonymous() else { return false };
+        self.admit(key, login);
+        true
+    }
+
+    /// A password that was to be compared does fit its hash, or does not.
+    pub fn handle_verified(&mut self, verification: &Verification, fits: bool) {
+        let key = verification.connection;
+        let Some(connection) = self.deliverer.connections.get(key) else { return };
+        if connection.phase != Phase::Open || !connection.pause.login {
+            return;
+        }
+        connection.pause.login = false;
+        if fits {
+            connection.client.verified = Some(Arc::clone(&verification.hash));
+            self.judge(key);
+        } else {
+            self.refuse(key, &Refusal::credentials());
+        }
+        self.resume_if_free(key);
+    }
+
+    /// The next password to compare.
+    pub fn take_verification(&mut self) -> Option<Verification> {
+        self.verifications.pop_front()
+    }
+
+    /// Whether somebody still waits for the answer to a verification.
+    pub fn awaits_verification(&mut self, verification: &Verification) -> bool {
+        let connection = self.deliverer.connections.get(verification.connection);
+        connection
+            .is_some_and(|connection| connection.phase == Phase::Open && connection.pause.login)
+    }
+
+    /// Judges the credentials of a connection by the directory of today.
+    pub(super) fn judge(&mut self, key: ConnKey) {
+        let Some(connection) = self.deliverer.connections.get(key) else { return };
+        let shown = connection.client.credentials();
+        match self.config.directory.authenticate(&shown, ConnectionType::Standard) {
+            Verdict::Refused => self.refuse(key, &Refusal::credentials()),
+            Verdict::Admitted(login) => self.admit(key, login),
+            Verdict::Hashed { hash } => {
+                // Of a user's two secrets the one that is asked for is shown.
+                let secret = if shown.user.is_empty() { shown.token } else { shown.password };
+                let secret = secret.to_owned();
+                self.verifications.push_back(Verification { connection: key, secret, hash });
+                self.wait_for_login(key);
+            }
+        }
+    }
+
+    /// The credentials are right: is there room in the account?
+    fn admit(&mut self, key: ConnKey, login: Login) {
+        let Some(connection) = self.deliverer.connections.get(key) else { return };
+        let account = login.account.id;
+        if connection.client.counted_by == Some(account) {
+            return self.finish_login(key, login);
+        }
+        self.leave_account(key);
+        let Some(max) = login.account.limits.connections else {
+            return self.finish_login(key, login);
+        };
+        if self.config.own != ShardId(0) {
+            self.control[0].push(Control::JoinAccount { account, connection: key });
+            let Some(connection) = self.deliverer.connections.get(key) else { return };
+            connection.client.login = Some(login);
+            self.wait_for_login(key);
+        } else if self.count_in(account, max) {
+            if let Some(connection) = self.deliverer.connections.get(key) {
+                connection.client.counted_by = Some(account);
+            }
+            self.finish_login(key, login);
+        } else {
+            self.refuse_for_want_of_room(key);
+        }
+    }
+
+    /// Shard 0: a connection of `from` wants to be counted by an account.
+    pub(super) fn handle_join(&mut self, from: ShardId, account: AccountId, connection: ConnKey) {
+        let limits = self.config.directory.account(account).map(|account| account.limits);
+        let max = limits.and_then(|limits| limits.connections).unwrap_or(u32::MAX);
+        let granted = self.count_in(account, max);
+        let answer = Control::JoinedAccount { account, connection, granted };
+        self.control[usize::from(from.0)].push(answer);
+    }
+
+    /// Shard 0 has answered.
+    pub(super) fn handle_joined(&mut self, account: AccountId, key: ConnKey, granted: bool) {
+        let connection = self.deliverer.connections.get(key);
+        let waiting = connection
+            .filter(|connection| connection.phase == Phase::Open && connection.pause.login);
+        let Some(connection) = waiting else {
+            if granted {
+                self.control[0].push(Control::LeaveAccount { account });
+            }
+            return;
+        };
+        connection.pause.login = false;
+        if !granted {
+            return self.refuse_for_want_of_room(key);
+        }
+        connection.client.counted_by = Some(account);
+        match connection.client.login.take() {
+            // A reload may have changed everything meanwhile.
+            Some(login) if login.account.id == account => self.judge(key),
+            _ => self.refuse(key, &Refusal::credentials()),
+        }
+        self.resume_if_free(key);
+    }
+
+    /// Shard 0: one connection less.
+    pub(super) fn handle_leave(&mut self, account: AccountId) {
+        if let Some(count) = self.joined.get_mut(account.0 as usize) {
+            *count = count.saturating_sub(1);
+        }
+    }
+
+    /// The connection's account no longer counts it.
+    pub(super) fn leave_account(&mut self, key: ConnKey) {
+        let Some(connection) = self.deliverer.connections.get(key) else { return };
+        let Some(account) = connection.client.counted_by.take() else { return };
+        if self.config.own == ShardId(0) {
+            self.handle_leave(account);
+        } else {
+            self.control[0].push(Control::LeaveAccount { account });
+        }
+    }
+
+    /// Counts a connection that is there already: its account has a limit now.
+    #[expect(dead_code, reason = "a reload will count connections that are there already")]
+    pub(super) fn count_unasked(&mut self, key: ConnKey, account: AccountId) {
+        self.leave_account(key);
+        let Some(connection) = self.deliverer.connections.get(key) else { return };
+        connection.client.counted_by = Some(account);
+        if self.config.own == ShardId(0) {
+            self.count_in(account, u32::MAX);
+        } else {
+            self.control[0].push(Control::CountedByAccount { account });
+        }
+    }
+
+    /// Shard 0: counts a connection if the account has room.
+    pub(super) fn count_in(&mut self, account: AccountId, max: u32) -> bool {
+        let index = account.0 as usize;
+        if self.joined.len() <= index {
+            self.joined.resize(index + 1, 0);
+        }
+        let has_room = self.joined[index] < max;
+        self.joined[index] += u32::from(has_room);
+        has_room
+    }
+
+    fn wait_for_login(&mut self, key: ConnKey) {
+        if let Some(connection) = self.deliverer.connections.get(key) {
+            connection.pause.login = true;
+            self.interrupted |= self.parsing == Some(key);
+        }
+    }
+
+    fn finish_login(&mut self, key: ConnKey, login: Login) {
+        let (seed, headers) = (self.config.seed, self.config.headers);
+        let Some(connection) = self.deliverer.connections.get(key) else { return };
+        connection.client.log_in(login, seed);
+        if !connection.client.connecting {
+            return;
+        }
+        match connection.client.accept_connect(headers) {
+            Ok(headers) => {
+                connection.headers = headers;
+                let verbose = connection.client.verbose;
+                if verbose {
+                    self.send(key, b"+OK\r\n");
+                }
+                self.arm_first_ping(key);
+            }
+            Err(refusal) => {
+                if let Some(error) = &refusal.error {
+                    let mut text = Vec::new();
+                    error.write_text(&mut text);
+                    self.say_error(key, &String::from_utf8_lossy(&text));
+                }
+                self.refuse(key, &refusal);
+            }
+        }
+    }
+
+    fn refuse_for_want_of_room(&mut self, key: ConnKey) {
+        let error = WireError::MaximumAccountConnectionsExceeded;
+        self.say_error(key, "maximum account active connections exceeded");
+        self.fail(key, error, CloseReason::MaximumAccountConnectionsExceeded);
+    }
+
+    pub(super) fn refuse(&mut self, key: ConnKey, refusal: &Refusal) {
+        if matches!(refusal.error, Some(WireError::AuthorizationViolation)) {
+            self.say_authentication_error(key);
+        }
+        match refusal.error {
+            Some(error) => self.fail(key, error, refusal.reason),
+            None => self.close(key, refusal.reason, true),
+        }
+    }
+
+    fn say_authentication_error(&mut self, key: ConnKey) {
+        let Some(connection) = self.deliverer.connections.get(key) else { return };
+        let shown = connection.client.credentials();
+        let who = if !shown.nkey.is_empty() {
+            format!(" - Nkey {:?}", shown.nkey)
+        } else if !shown.user.is_empty() {
+            format!(" - User {:?}", shown.user)
+        } else if !shown.token.is_empty() {
+            " - Token \"[REDACTED]\"".to_owned()
+        } else {
+            String::new()
+        };
+        let (cid, host) = (connection.client.cid, connection.client.host.clone());
+        self.events.push(Event::Error { cid, host, text: format!("authentication error{who}") });
+    }
+
+    /// An error line about one connection, with whom it is.
+    #[cold]
+    pub(super) fn say_error(&mut self, key: ConnKey, text: &str) {
+        let Some(connection) = self.deliverer.connections.get(key) else { return };
+        let client = &connection.client;
+        let text = format!("{}{text}", label(client));
+        self.events.push(Event::Error { cid: client.cid, host: client.host.clone(), text });
+    }
+}
