@@ -246,6 +246,16 @@ impl Directory {
         }
     }
 
+    /// The account that a user is bound to.
+    pub fn account_of(&self, user: &str) -> Option<AccountId> {
+        self.users.get(user).map(|user| user.account)
+    }
+
+    /// Whether who showed the one secret of `other` may be judged anew.
+    pub fn has_same_secret(&self, other: &Self) -> bool {
+        self.single == other.single
+    }
+
     /// The account of an id.
     pub fn account(&self, id: AccountId) -> Option<&Arc<Account>> {
         self.accounts.get(id.0 as usize)

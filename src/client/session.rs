@@ -162,7 +162,15 @@ impl Client {
     /// Makes the client whom its credentials say; `seed` is the server's secret.
     pub fn log_in(&mut self, login: Login, seed: u64) {
         let permissions = login.user.as_ref().and_then(|user| user.permissions.clone());
-        self.guard = permissions.map(|permissions| Box::new(Guard::new(permissions, seed)));
+        let same = match (&permissions, &self.guard) {
+            (Some(new), Some(guard)) => **new == *guard.permissions(),
+            (None, None) => true,
+            _ => false,
+        };
+        // What is owed and remembered stays, if the rules do.
+        if !same {
+            self.guard = permissions.map(|permissions| Box::new(Guard::new(permissions, seed)));
+        }
         self.account = login.account.id;
         self.login = Some(login);
         self.authenticated = true;

@@ -165,6 +165,12 @@ impl Log {
         self.shared.trace.store(trace, Ordering::Relaxed);
     }
 
+    /// Changes how the lines that follow begin.
+    pub fn set_look(&self, time: bool, utc: bool) {
+        // Without a writer there are no lines.
+        let _no_writer = self.entries.send(Entry::Look { time, utc });
+    }
+
     /// Opens the log file anew and says so in it; on standard error it says that it does not.
     pub fn reopen(&self) {
         // Without a writer there is no file.

@@ -18,6 +18,11 @@ pub(super) enum Entry {
     Line(Line),
     /// Open the log file anew.
     Reopen,
+    /// Put the time into each line, and in UTC.
+    Look {
+        time: bool,
+        utc: bool,
+    },
     /// Write a batch now and answer.
     Flush(Sender<()>),
 }
@@ -58,6 +63,7 @@ impl Writer {
                 }
             }
             Entry::Reopen => self.reopen(),
+            Entry::Look { time, utc } => self.look = Look { time, utc, ..self.look },
             Entry::Flush(done) => {
                 self.report_dropped();
                 self.write_batch();

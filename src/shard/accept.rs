@@ -43,6 +43,11 @@ impl Acceptor {
         }
     }
 
+    /// Changes how many connections there may be; those that are there stay.
+    pub(super) fn set_connections_max(&mut self, connections_max: usize) {
+        self.connections_max = connections_max;
+    }
+
     /// The descriptor to accept from, until lame duck mode.
     pub(super) fn listener(&self) -> Option<RawFd> {
         self.listener.as_ref().map(AsRawFd::as_raw_fd)

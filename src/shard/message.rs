@@ -1,8 +1,9 @@
 //! What travels in a control lane: items of the cores, and those of the shells.
 
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
 
-use super::core::Control;
+use super::core::{Control, Settings};
 
 /// One item of a control lane.
 #[derive(Debug)]
@@ -13,6 +14,8 @@ pub(super) enum Message {
     Adopt(Adopted),
     /// A connection that shard 0 had placed is gone (to shard 0).
     Released,
+    /// A new version of the settings.
+    Reload(Arc<Settings>),
     /// Lame duck mode begins: tell the clients.
     LameDuck,
     /// Close the clients one by one over these nanoseconds.

@@ -28,6 +28,7 @@ mod monitoring;
 mod passwords;
 mod placement;
 mod ports_file;
+mod reload;
 mod sockets;
 mod start;
 mod task;

@@ -20,6 +20,7 @@ use super::monitoring;
 use super::passwords::Helpers;
 use super::placement::{Placement, PlacementError};
 use super::ports_file::{Ports, PortsFile};
+use super::reload::Reloader;
 use super::task::{Control, ShardTask};
 use super::transport::TlsListener;
 use crate::account::{Directory, DirectoryError, Secret, Single};
@@ -140,12 +141,16 @@ pub fn run(options: &Options, log: &Log) -> Result<(), RunError> {
 
     let seed = std::hash::RandomState::new().hash_one(host::monotonic_ns());
     let mut acceptor = Some(Acceptor::new(listener, shards, options.max_connections));
+    let (mut reloader, versions) =
+        Reloader::new(options, identity.clone(), address, Arc::clone(&directory), log);
+    let mut versions = Some(versions);
     let mut executors = Vec::new();
     for (shard, (endpoint, mailbox)) in endpoints.into_iter().zip(mailboxes).enumerate() {
         let config = core_config(options, shard, shards, &info, &directory, seed);
         let control = Arc::clone(&control);
         let acceptor = acceptor.take();
         let passwords = helpers.of_shard(shard);
+        let versions = versions.take();
         let closed_max = options.max_closed_clients;
         let builder = LocalExecutorBuilder::new(glommio::Placement::Fixed(placement.cpu(shard)))
             .name(&format!("shard-{shard}"))
@@ -155,7 +160,7 @@ pub fn run(options: &Options, log: &Log) -> Result<(), RunError> {
             let mut core = Core::new(config);
             core.remember_closed(closed_max);
             let task = ShardTask::new(core, endpoint, acceptor, control, passwords)?;
-            let task = task.answering(mailbox);
+            let task = task.answering(mailbox).reloading(versions);
             task.run().map_err(|error| RunError::RingFailed { shard, error })
         });
         executors.push(executor.map_err(|error| RunError::Executor(error.to_string()))?);
@@ -171,10 +176,17 @@ pub fn run(options: &Options, log: &Log) -> Result<(), RunError> {
     let ports_file = PortsFile::write(options, &ports, log);
 
     let signal_thread =
-        std::thread::Builder::new().name("signals".to_owned()).stack_size(64 << 10).spawn({
+        std::thread::Builder::new().name("signals".to_owned()).stack_size(1 << 20).spawn({
             let control = Arc::clone(&control);
+            let log = log.clone();
             move || {
                 for signal in signals.forever() {
+                    if signal == SIGHUP {
+                        log.info(format_args!("Trapped \"hangup\" signal"));
+                        if !reloader.reload() {
+                            continue;
+                        }
+                    }
                     control.raise(signal);
                     watch.wake(0);
                 }
@@ -227,6 +239,7 @@ fn control(options: &Options, log: &Log) -> Result<Control, RunError> {
 }
 
 /// Who this run of the server is.
+#[derive(Clone)]
 pub(super) struct Identity {
     pub(super) server_id: String,
     xkey: String,
@@ -311,7 +324,10 @@ pub(super) fn server_info(
 }
 
 /// Users and accounts; those of `previous` keep their ids.
-fn directory(options: &Options, previous: Option<&Directory>) -> Result<Directory, DirectoryError> {
+pub(super) fn directory(
+    options: &Options,
+    previous: Option<&Directory>,
+) -> Result<Directory, DirectoryError> {
     let single = match (&options.token, &options.user) {
         (Some(token), _) => Single::Token(Secret::new(token)),
         (None, Some(user)) => Single::User {
@@ -323,7 +339,7 @@ fn directory(options: &Options, previous: Option<&Directory>) -> Result<Director
     Directory::new(&options.access, single, options.no_auth_user.as_deref(), previous)
 }
 
-fn core_config(
+pub(super) fn core_config(
     options: &Options,
     shard: usize,
     shards: usize,
@@ -398,7 +414,7 @@ fn announce_start(
 
 /// Writes the process id where asked to. A broker without that file serves all
 /// the same, as nats-server does.
-fn write_pid_file(options: &Options, log: &Log) {
+pub(super) fn write_pid_file(options: &Options, log: &Log) {
     let Some(path) = &options.pid_file else { return };
     if let Err(error) = host::write_pid_file(path) {
         let reason = host::go_error_text(&error);

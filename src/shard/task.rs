@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::mpsc::Receiver;
 use std::sync::Arc;
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
@@ -12,6 +13,7 @@ use super::events;
 use super::memory::Memory;
 use super::message::{Adopted, Message};
 use super::passwords::Passwords;
+use super::reload::Reloaded;
 use super::sockets::Sockets;
 use super::start::DATA_LANE_BATCHES;
 use super::transport::{Received, TlsListener, Transport};
@@ -103,6 +105,8 @@ pub(super) struct ShardTask {
     acceptor: Option<Acceptor>,
     control: Arc<Control>,
     passwords: Passwords,
+    /// Versions of the settings that were read. Shard 0 only.
+    versions: Option<Receiver<Reloaded>>,
     stage: Stage,
     /// Shards that have stopped, counted by shard 0.
     stopped: usize,
@@ -167,6 +171,7 @@ impl ShardTask {
             acceptor,
             control,
             passwords,
+            versions: None,
             stage: Stage::Serving,
             stopped: 0,
             completions: VecDeque::with_capacity(COMPLETIONS_MAX),
@@ -190,6 +195,12 @@ impl ShardTask {
         };
         task.arm_listener();
         Ok(task)
+    }
+
+    /// Shard 0 takes versions of the settings from here.
+    pub(super) fn reloading(mut self, versions: Option<Receiver<Reloaded>>) -> Self {
+        self.versions = versions;
+        self
     }
 
     /// The shard answers what is asked through `mailbox`.
@@ -390,6 +401,7 @@ impl ShardTask {
                     acceptor.released(usize::from(from.0));
                 }
             }
+            Message::Reload(settings) => self.core.reload(&settings),
             Message::LameDuck => self.core.enter_lame_duck(),
             Message::CloseOver(duration) => self.core.close_over(duration),
             Message::Stop => self.stop(),
@@ -869,9 +881,7 @@ impl ShardTask {
             self.control.log.reopen();
         }
         if came(SIGHUP) {
-            self.control.log.error(format_args!(
-                "Failed to reload server configuration: reload is not supported yet"
-            ));
+            self.reload();
         }
         if came(SIGINT) || came(SIGTERM) && !matches!(self.stage, Stage::LameDuck { .. }) {
             let name = if came(SIGINT) { "interrupt" } else { "terminated" };
@@ -882,6 +892,24 @@ impl ShardTask {
         } else if came(SIGUSR2) && self.stage == Stage::Serving {
             self.enter_lame_duck();
         }
+    }
+
+    /// Shard 0: makes what the signal thread has read the version of all shards.
+    fn reload(&mut self) {
+        let versions = self.versions.take();
+        for version in versions.iter().flat_map(Receiver::try_iter) {
+            let log = &self.control.log;
+            version.apply_to(log);
+            if let Some(acceptor) = &mut self.acceptor {
+                acceptor.set_connections_max(version.connections_max);
+            }
+            self.tell_all(|| Message::Reload(Arc::clone(&version.settings)));
+            self.core.reload(&version.settings);
+            self.say_events();
+            let digest = &version.digest;
+            self.control.log.info(format_args!("Reloaded server configuration ({digest})"));
+        }
+        self.versions = versions;
     }
 
     fn enter_lame_duck(&mut self) {

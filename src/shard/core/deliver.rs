@@ -73,6 +73,12 @@ impl Deliverer {
         }
     }
 
+    /// Takes what a reload may have changed.
+    pub(super) fn reload(&mut self, drop_when_high: bool, trace: Option<TraceOptions>) {
+        self.drop_when_high = drop_when_high;
+        self.trace = trace;
+    }
+
     /// Appends `message` to the buffer of a subscriber; `prefix` is
     /// `HMSG subject sid `. Returns whether it was taken.
     #[inline]

@@ -180,7 +180,6 @@ impl Core {
     }
 
     /// Counts a connection that is there already: its account has a limit now.
-    #[expect(dead_code, reason = "a reload will count connections that are there already")]
     pub(super) fn count_unasked(&mut self, key: ConnKey, account: AccountId) {
         self.leave_account(key);
         let Some(connection) = self.deliverer.connections.get(key) else { return };
@@ -213,9 +212,16 @@ impl Core {
     fn finish_login(&mut self, key: ConnKey, login: Login) {
         let (seed, headers) = (self.config.seed, self.config.headers);
         let Some(connection) = self.deliverer.connections.get(key) else { return };
+        let bound_elsewhere = connection.client.bound_to().map(|account| account.id);
+        if !connection.client.connecting && bound_elsewhere.is_some_and(|id| id != login.account.id)
+        {
+            // A reload has moved the user; its subscriptions cannot follow.
+            return self.close(key, CloseReason::ClientClosed, true);
+        }
+        let Some(connection) = self.deliverer.connections.get(key) else { return };
         connection.client.log_in(login, seed);
         if !connection.client.connecting {
-            return;
+            return self.permit_again(key);
         }
         match connection.client.accept_connect(headers) {
             Ok(headers) => {

@@ -1,0 +1,113 @@
+//! Reload: the configuration file is read on the signal thread, shard 0 makes
+//! what it says the version of all shards.
+
+use std::net::SocketAddr;
+use std::sync::mpsc::{channel, Receiver, Sender};
+use std::sync::Arc;
+
+use super::core::{CoreConfig, Settings};
+use super::start::{core_config, directory, server_info, write_pid_file, Identity};
+use crate::account::Directory;
+use crate::config::{self, Options};
+use crate::log::Log;
+use crate::proto::InfoTemplate;
+
+/// A version of the settings on its way to shard 0.
+#[derive(Debug)]
+pub(super) struct Reloaded {
+    pub(super) settings: Arc<Settings>,
+    pub(super) connections_max: usize,
+    pub(super) trace: bool,
+    /// What to say when it has taken effect.
+    pub(super) changes: Vec<String>,
+    pub(super) digest: String,
+    log_time: bool,
+    log_time_utc: bool,
+}
+
+/// The signal thread's part: knows the options that hold now.
+pub(super) struct Reloader {
+    options: Options,
+    identity: Identity,
+    address: SocketAddr,
+    directory: Arc<Directory>,
+    log: Log,
+    versions: Sender<Reloaded>,
+}
+
+impl Reloader {
+    /// A reloader of `options`, and where shard 0 finds what it has read.
+    pub(super) fn new(
+        options: &Options,
+        identity: Identity,
+        address: SocketAddr,
+        directory: Arc<Directory>,
+        log: &Log,
+    ) -> (Self, Receiver<Reloaded>) {
+        let (versions, received) = channel();
+        let log = log.clone();
+        let options = options.clone();
+        (Self { options, identity, address, directory, log, versions }, received)
+    }
+
+    /// Reads the file. Returns whether there is a version for shard 0.
+    pub(super) fn reload(&mut self) -> bool {
+        match self.read() {
+            // Nobody receives once shard 0 has stopped; then nothing matters.
+            Ok(version) => self.versions.send(version).is_ok(),
+            Err(text) => {
+                self.log.error(format_args!("Failed to reload server configuration: {text}"));
+                false
+            }
+        }
+    }
+
+    fn read(&mut self) -> Result<Reloaded, Box<dyn std::error::Error>> {
+        let read = config::reload(&self.options)?;
+        let options = *read.options;
+        let directory = Arc::new(directory(&options, Some(&self.directory))?);
+        let info = server_info(&options, &self.identity, self.address);
+        let info = Arc::new(InfoTemplate::new(&info));
+        let core = core_config(&options, 0, 1, &info, &directory, 0);
+        if options.pid_file != self.options.pid_file {
+            write_pid_file(&options, &self.log);
+        }
+        self.directory = directory;
+        self.options = options;
+        let options = &self.options;
+        Ok(Reloaded {
+            trace: core.trace.is_some(),
+            settings: Arc::new(settings(core)),
+            connections_max: options.max_connections,
+            changes: read.changes,
+            digest: options.config_digest.clone().unwrap_or_default(),
+            log_time: options.log_time,
+            log_time_utc: options.log_time_utc,
+        })
+    }
+}
+
+impl Reloaded {
+    /// Lets the log be as the new options say.
+    pub(super) fn apply_to(&self, log: &Log) {
+        log.set_levels(self.settings.debug, self.trace);
+        for line in &self.changes {
+            log.info(format_args!("{line}"));
+        }
+        log.set_look(self.log_time, self.log_time_utc);
+    }
+}
+
+fn settings(core: CoreConfig) -> Settings {
+    Settings {
+        directory: core.directory,
+        info: core.info,
+        parser: core.parser,
+        keepalive: core.keepalive,
+        write_deadline: core.write_deadline,
+        auth_timeout: core.auth_timeout,
+        drop_when_high: core.drop_when_high,
+        debug: core.debug,
+        trace: core.trace,
+    }
+}
