@@ -48,8 +48,8 @@ pub(super) fn read(node: &Node, options: &mut Options, findings: &mut Findings) 
     options.access.users = users(list, common.as_ref(), findings);
     let mut names: Vec<&str> = options.access.users.iter().map(|user| user.name.as_str()).collect();
     names.sort_unstable();
-    if let Some([name, _]) = names.array_windows().find(|[one, other]| one == other) {
-        findings.error(node, Problem::DuplicateUser((*name).to_owned()));
+    if let Some(pair) = names.windows(2).find(|pair| pair[0] == pair[1]) {
+        findings.error(node, Problem::DuplicateUser(pair[0].to_owned()));
     }
 }
 

@@ -94,7 +94,7 @@ fn set<'a>(
             }
             _ => return Err(told(wrong_type("connection_rate_limit"))),
         },
-        "ocsp_peer" => return super::file::not_built(entry, "OCSP").map_err(at),
+        "ocsp_peer" => return entry.not_built("OCSP").map_err(at),
         _ if node.used_as_variable => {}
         _ => return Err(told(format!("error parsing tls config, unknown field {:?}", entry.name))),
     }
