@@ -58,8 +58,6 @@ pub enum Completion {
     Written {
         /// The write's.
         token: u64,
-        /// As it was handed over.
-        buffer: Vec<u8>,
         /// Bytes written, or an errno.
         result: Result<usize, i32>,
     },

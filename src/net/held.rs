@@ -1,12 +1,14 @@
 //! What the kernel may still read or write: flights and buffers, until they complete.
 
+use std::rc::Rc;
+
 use super::flight::Flight;
 
 /// Something the ring keeps for an operation in flight.
 pub(super) enum Held {
     Send { token: u64, flight: Box<Flight> },
     Read { token: u64, buffer: Box<[u8]> },
-    Write { token: u64, buffer: Vec<u8> },
+    Write { token: u64, bytes: Rc<dyn AsRef<[u8]>> },
 }
 
 /// Slots that are reused, the last freed first.

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::marker::PhantomData;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::rc::Rc;
 use std::sync::atomic::{fence, Ordering};
 
 use io_uring::{cqueue, opcode, squeue, types, EnterFlags, IoUring};
@@ -124,22 +125,12 @@ impl Ring {
         }
     }
 
-    /// Writes `buffer[range]` to a file at `offset`. For a file opened with `O_DIRECT` the caller
-    /// has the range start at an aligned address. The buffer comes back with the completion.
-    pub fn write(
-        &mut self,
-        fd: RawFd,
-        token: u64,
-        offset: u64,
-        buffer: Vec<u8>,
-        range: std::ops::Range<usize>,
-    ) {
-        // A slice, so that the range is checked before the kernel gets it.
-        let bytes = &buffer[range];
-        let (address, length) = (bytes.as_ptr(), bytes.len());
+    /// Writes `bytes` to a file at `offset`. For a file opened with `O_DIRECT` they start at an
+    /// aligned address. They stay where they are, and as they are, as long as they are shared.
+    pub fn write(&mut self, fd: RawFd, token: u64, offset: u64, bytes: Rc<dyn AsRef<[u8]>>) {
+        let (address, length) = ((*bytes).as_ref().as_ptr(), (*bytes).as_ref().len());
         let length = u32::try_from(length).unwrap_or(u32::MAX);
-        // Moving the vector leaves its memory where it is.
-        let slot = self.held.insert(Held::Write { token, buffer });
+        let slot = self.held.insert(Held::Write { token, bytes });
         let entry = opcode::Write::new(types::Fd(fd), address, length)
             .offset(offset)
             .build()
@@ -407,8 +398,10 @@ impl Ring {
                 Held::Read { .. } | Held::Write { .. } => None,
             },
             Kind::Write => match self.held.remove(slot(token))? {
-                Held::Write { token, buffer } => {
-                    Some(Completion::Written { token, buffer, result: outcome })
+                Held::Write { token, bytes } => {
+                    // The caller's copy is the last one from now on.
+                    drop(bytes);
+                    Some(Completion::Written { token, result: outcome })
                 }
                 Held::Read { .. } | Held::Send { .. } => None,
             },

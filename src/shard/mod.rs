@@ -23,6 +23,7 @@ pub mod core;
 mod accept;
 mod events;
 mod memory;
+mod jetstream;
 mod message;
 mod monitoring;
 mod passwords;

@@ -15,6 +15,7 @@ use thiserror::Error;
 use super::accept::Acceptor;
 use super::core::{Batch, Core, CoreConfig, TraceOptions};
 use super::memory::Memory;
+use super::jetstream::{self, JetStream, JetStreamStart};
 use super::message::Message;
 use super::monitoring;
 use super::passwords::Helpers;
@@ -33,6 +34,8 @@ use crate::monitor;
 use crate::net::{socket, Ring, RingConfig, RingError};
 use crate::proto::{InfoTemplate, ParserLimits, ServerInfo};
 use crate::router::ShardId;
+use crate::stream::{JetStreamLimits, ServerIdentity, ServerLimits};
+use crate::subject::AccountId;
 use crate::tls::{TlsContext, TlsError};
 
 /// Batches in one data lane: 1 MiB between two shards.
@@ -115,9 +118,6 @@ pub fn run(options: &Options, log: &Log) -> Result<(), RunError> {
     if shards == 0 || shards > SHARDS_MAX {
         return Err(RunError::Shards(shards));
     }
-    if options.jetstream.enabled {
-        return Err(RunError::JetStream("it is not built yet".to_owned()));
-    }
     let files = host::raise_file_limit();
     // Asked before the port is taken: a broker that cannot run must not listen.
     drop(Ring::new(&RingConfig { receive_buffers: 2, ..RingConfig::default() })?);
@@ -152,6 +152,11 @@ pub fn run(options: &Options, log: &Log) -> Result<(), RunError> {
         let passwords = helpers.of_shard(shard);
         let versions = versions.take();
         let closed_max = options.max_closed_clients;
+        let storing = (shard == 0 && options.jetstream.enabled)
+            .then(|| jetstream_start(options, &identity, seed));
+        let (ready, opened) = std::sync::mpsc::channel();
+        let waits = storing.is_some();
+        let (bell, shard_log) = (watch.clone(), log.clone());
         let builder = LocalExecutorBuilder::new(glommio::Placement::Fixed(placement.cpu(shard)))
             .name(&format!("shard-{shard}"))
             .io_memory(EXECUTOR_IO_MEMORY)
@@ -159,11 +164,34 @@ pub fn run(options: &Options, log: &Log) -> Result<(), RunError> {
         let executor = builder.spawn(move || async move {
             let mut core = Core::new(config);
             core.remember_closed(closed_max);
+            let jetstream = match storing {
+                None => None,
+                Some(start) => {
+                    let wake = Arc::new(move || {
+                        bell.wake(0);
+                    });
+                    match JetStream::start(start, &mut core, wake, &shard_log) {
+                        Ok(jetstream) => Some(jetstream),
+                        Err(reason) => {
+                            // Whoever starts shards waits for it.
+                            drop(ready.send(Err(reason)));
+                            return Ok(());
+                        }
+                    }
+                }
+            };
+            drop(ready.send(Ok(())));
             let task = ShardTask::new(core, endpoint, acceptor, control, passwords)?;
-            let task = task.answering(mailbox).reloading(versions);
+            let task = task.answering(mailbox).reloading(versions).storing(jetstream);
             task.run().map_err(|error| RunError::RingFailed { shard, error })
         });
         executors.push(executor.map_err(|error| RunError::Executor(error.to_string()))?);
+        if waits {
+            announce_jetstream(options, log);
+            if let Ok(Err(reason)) = opened.recv() {
+                return Err(RunError::JetStream(reason));
+            }
+        }
     }
     let ports = Ports { client: address, monitoring: monitor.as_ref().map(|(_, at)| *at) };
     if let Some((monitor, _)) = monitor {
@@ -291,6 +319,52 @@ fn listen_patiently(address: SocketAddr) -> std::io::Result<OwnedFd> {
     }
 }
 
+/// What JetStream is started with, on the shard that has it.
+fn jetstream_start(options: &Options, identity: &Identity, seed: u64) -> JetStreamStart {
+    let jetstream = &options.jetstream;
+    let limit = |value: Option<u64>, none: i64| {
+        value.map_or(none, |value| i64::try_from(value).unwrap_or(i64::MAX))
+    };
+    let window = jetstream.duplicate_window.map_or(0, nanoseconds);
+    JetStreamStart {
+        directory: jetstream::directory(options),
+        options: jetstream.clone(),
+        server: ServerIdentity {
+            name: options.server_name.clone().unwrap_or_else(|| identity.server_id.clone()),
+            id: identity.server_id.clone(),
+            version: COMPATIBLE_VERSION.trim_start_matches('v').to_owned(),
+            domain: jetstream.domain.clone().unwrap_or_default(),
+            max_payload: options.max_payload,
+        },
+        limits: ServerLimits {
+            max_memory: limit(jetstream.max_memory, -1),
+            max_storage: limit(jetstream.max_file, -1),
+            max_ack_pending: limit(jetstream.max_ack_pending, 0),
+            max_request_batch: limit(jetstream.max_request_batch, 0),
+            duplicate_window: i64::try_from(window).unwrap_or(0),
+        },
+        accounts: vec![(AccountId(0), "$G".to_owned(), Some(JetStreamLimits::default()))],
+        seed,
+    }
+}
+
+fn announce_jetstream(options: &Options, log: &Log) {
+    log.info(format_args!("Starting JetStream"));
+    if options.store_dir.is_none() {
+        log.warning(format_args!(
+            "Temporary storage directory used, data could be lost on system reboot"
+        ));
+    }
+    log.info(format_args!("---------------- JETSTREAM ----------------"));
+    log.info(format_args!("  Strict:          {}", options.jetstream.strict));
+    log.info(format_args!(
+        "  Store Directory: \"{}\"",
+        jetstream::directory(options).display()
+    ));
+    log.info(format_args!("  API Level:       5"));
+    log.info(format_args!("-------------------------------------------"));
+}
+
 pub(super) fn server_info(
     options: &Options,
     identity: &Identity,
@@ -316,6 +390,8 @@ pub(super) fn server_info(
         tls_verify: options.tls.as_ref().is_some_and(|tls| tls.verify),
         tls_available: options.tls.is_some() && options.allow_non_tls,
         max_payload: i64::try_from(options.max_payload).unwrap_or(i64::MAX),
+        jetstream: options.jetstream.enabled,
+        domain: options.jetstream.domain.clone().unwrap_or_default(),
         api_level: 5,
         xkey: identity.xkey.clone(),
         midge_version: MIDGE_VERSION.trim_start_matches('v').to_owned(),

@@ -10,6 +10,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
 use super::accept::Acceptor;
 use super::core::{Batch, ConnKey, Core, TlsFacts};
 use super::events;
+use super::jetstream::JetStream;
 use super::memory::Memory;
 use super::message::{Adopted, Message};
 use super::passwords::Passwords;
@@ -54,6 +55,9 @@ const LISTENER: u64 = 1 << 55;
 
 /// How long a shutdown waits for clients to take what is queued.
 const STOP_WAIT: u64 = 500_000_000;
+
+/// How long it waits beyond that for the store to write what it knows.
+const STORE_WAIT: u64 = 3_500_000_000;
 
 /// What all shards and the signal thread share.
 pub(super) struct Control {
@@ -135,6 +139,8 @@ pub(super) struct ShardTask {
     /// Why the ring can no longer be used.
     failure: Option<std::io::Error>,
     mailbox: Mailbox,
+    /// JetStream, on the shard that has it.
+    jetstream: Option<Box<JetStream>>,
     /// How long turns took.
     turn_times: TurnTimes,
     /// Whether the last turn was followed by this one without a pause.
@@ -189,6 +195,7 @@ impl ShardTask {
             last_gap: u64::MAX,
             failure: None,
             mailbox: Mailbox::silent(),
+            jetstream: None,
             turn_times: TurnTimes::default(),
             is_busy: false,
             slow: SlowConsumers::default(),
@@ -206,6 +213,12 @@ impl ShardTask {
     /// The shard answers what is asked through `mailbox`.
     pub(super) fn answering(mut self, mailbox: Mailbox) -> Self {
         self.mailbox = mailbox;
+        self
+    }
+
+    /// The same shard with JetStream.
+    pub(super) fn storing(mut self, jetstream: Option<JetStream>) -> Self {
+        self.jetstream = jetstream.map(Box::new);
         self
     }
 
@@ -261,7 +274,10 @@ impl ShardTask {
     }
 
     fn has_work(&self) -> bool {
-        !self.completions.is_empty() || self.core.has_work() || self.ring.has_work()
+        !self.completions.is_empty()
+            || self.core.has_work()
+            || self.ring.has_work()
+            || self.jetstream.as_ref().is_some_and(|jetstream| jetstream.has_work(&self.core))
     }
 
     fn routed_moved(&self) -> bool {
@@ -324,6 +340,9 @@ impl ShardTask {
         self.run_own_timers();
         while let Some(inquiry) = self.mailbox.take() {
             self.answer(&inquiry);
+        }
+        if let Some(jetstream) = &mut self.jetstream {
+            progress |= jetstream.turn(&mut self.core, &mut self.ring, self.now);
         }
         self.core.finish();
         if self.endpoint.shards() > 1 {
@@ -443,9 +462,13 @@ impl ShardTask {
                 self.receive_ended(key);
             }
             Completion::Accepted { result, more, .. } => self.handle_accepted(result, more),
+            Completion::Written { result, .. } => {
+                if let Some(jetstream) = &mut self.jetstream {
+                    jetstream.handle_written(result);
+                }
+            }
             Completion::Cancelled { .. }
             | Completion::Read { .. }
-            | Completion::Written { .. }
             | Completion::Timeout => {}
         }
     }
@@ -674,13 +697,18 @@ impl ShardTask {
     fn next_deadline(&self) -> Option<u64> {
         let stage = match self.stage {
             Stage::LameDuck { close_at } => close_at,
-            Stage::Stopping { by } => Some(by),
+            Stage::Stopping { by } if by > self.now => Some(by),
+            Stage::Stopping { by } => Some(by + STORE_WAIT),
             Stage::Serving | Stage::Stopped => None,
         };
         let retry = self.acceptor.as_ref().and_then(|acceptor| acceptor.retry_at);
+        let jetstream = self.jetstream.as_ref().and_then(|jetstream| jetstream.next_deadline());
         let handshake = self.handshakes.front().map(|&(at, _)| at);
         let greeting = self.greetings.front().map(|&(at, _)| at);
-        [self.core.next_deadline(), stage, retry, handshake, greeting].into_iter().flatten().min()
+        [self.core.next_deadline(), stage, retry, handshake, greeting, jetstream]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// Puts TLS between a new connection and its socket, if the port has it.
@@ -863,7 +891,14 @@ impl ShardTask {
             Stage::LameDuck { close_at } => self.advance_lame_duck(close_at),
             Stage::Stopping { by } => {
                 let all = self.acceptor.is_none() || self.stopped + 1 == self.endpoint.shards();
-                if (self.core.connections() == 0 && all) || by <= self.now {
+                let clients_gone = (self.core.connections() == 0 && all) || by <= self.now;
+                let stored = match &mut self.jetstream {
+                    Some(jetstream) if clients_gone && by + STORE_WAIT > self.now => {
+                        jetstream.stop()
+                    }
+                    _ => true,
+                };
+                if clients_gone && stored {
                     if self.acceptor.is_none() {
                         self.endpoint.push_control(0, Message::Stopped);
                         self.endpoint.wake_parked();

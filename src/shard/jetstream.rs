@@ -1,0 +1,418 @@
+//! JetStream on its shard: what the engine's subscriptions got goes in, what it
+//! says is carried out, and its journal is written by the shard's own ring.
+//!
+//! One shard owns all streams: shard 0. (The journal, the store and the engine
+//! are made for one on every shard; what is missing is the front that sends a
+//! request to the owner of its stream.)
+//!
+//! A turn: messages, new interest and due timers go to the engine; what it says
+//! is published at once or waits for its commit; then everything staged is
+//! written in one write. A completed write is acknowledged in the same turn.
+//!
+//! Bounds: [`ROUNDS_MAX`] rounds of the engine answering itself a turn; one
+//! journal write in flight; [`WAITING_MAX`] jobs.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::sync::mpsc::{channel, Receiver, Sender};
+use std::sync::Arc;
+
+use super::core::{Captured, Core};
+use crate::config::{JetStreamOptions, Options};
+use crate::host::{self, Helpers};
+use crate::log::Log;
+use crate::net::Ring;
+use crate::store::{
+    Commit, Damage, Disk, Job, JobResult, JournalWrite, RealDisk, Record, Replay, Store,
+    StoreOptions, StreamId, StreamStore,
+};
+use crate::stream::{
+    Context, Engine, EngineConfig, JetStreamLimits, Outbox, Output, ServerIdentity, ServerLimits,
+};
+use crate::subject::AccountId;
+
+/// Rounds of the engine answering itself in one turn; the next turn goes on.
+const ROUNDS_MAX: usize = 8;
+
+/// Jobs that may wait for the helper threads.
+const WAITING_MAX: usize = 256;
+const HELPER_THREADS: usize = 2;
+
+/// Things said in one turn, after which the shard turns to its sockets.
+const OUTPUTS_MAX: usize = 4096;
+
+/// Nanoseconds after which files that could not be read are tried again.
+const RETRY: u64 = 100_000_000;
+
+/// What JetStream is started with.
+#[derive(Clone, Debug)]
+pub(super) struct JetStreamStart {
+    /// Directory of the store.
+    pub(super) directory: PathBuf,
+    pub(super) options: JetStreamOptions,
+    pub(super) server: ServerIdentity,
+    pub(super) limits: ServerLimits,
+    /// Accounts that may use it, or are told that they may not.
+    pub(super) accounts: Vec<(AccountId, String, Option<JetStreamLimits>)>,
+    pub(super) seed: u64,
+}
+
+/// See the module's documentation.
+pub(super) struct JetStream {
+    engine: Engine,
+    store: Store,
+    disk: Arc<dyn Disk>,
+    outbox: Outbox,
+    captured: Captured,
+    /// Nanoseconds since 1970 when the monotonic clock stood at 0.
+    epoch: u64,
+    write: Option<Rc<Held>>,
+    helpers: Helpers,
+    done: (Sender<JobResult>, Receiver<JobResult>),
+    running: usize,
+    wake: Arc<dyn Fn() + Send + Sync>,
+    snapshot: Vec<u8>,
+    log: Log,
+    /// When a rollback that failed is tried again, by the monotonic clock.
+    retry_at: Option<u64>,
+    /// The store is being made ready for the end.
+    stopping: bool,
+}
+
+/// A journal write whose bytes the ring holds as well.
+#[derive(Debug)]
+struct Held(JournalWrite);
+
+impl AsRef<[u8]> for Held {
+    fn as_ref(&self) -> &[u8] {
+        self.0.bytes()
+    }
+}
+
+/// The store's directory: below the one that is asked for, as nats-server has it.
+pub(super) fn directory(options: &Options) -> PathBuf {
+    let root = options.store_dir.clone().unwrap_or_else(|| std::env::temp_dir().join("nats"));
+    root.join("jetstream")
+}
+
+impl JetStream {
+    /// Opens the store and brings all streams back. Blocks; `wake` wakes this shard.
+    ///
+    /// # Errors
+    /// What keeps JetStream from starting, in nats-server's words where it has any.
+    pub(super) fn start(
+        start: JetStreamStart,
+        core: &mut Core,
+        wake: Arc<dyn Fn() + Send + Sync>,
+        log: &Log,
+    ) -> Result<Self, String> {
+        check_directory(&start.directory)?;
+        let now = host::monotonic_ns();
+        let epoch = unix_now().saturating_sub(now);
+        let disk: Arc<dyn Disk> =
+            Arc::new(RealDisk::new(start.directory.join("midge")).map_err(|error| {
+                format!("could not create storage directory - {}", host::go_error_text(&error))
+            })?);
+        let mut engine = Engine::new(EngineConfig {
+            server: start.server,
+            limits: start.limits,
+            strict: start.options.strict,
+            seed: start.seed,
+        });
+        let mut replay = Replayed { engine: &mut engine, log };
+        let options = StoreOptions { seed: start.seed, ..StoreOptions::default() };
+        let store = Store::open(Arc::clone(&disk), options, &mut replay)
+            .map_err(|error| error.to_string())?;
+        let helpers =
+            Helpers::start(HELPER_THREADS, WAITING_MAX).map_err(|error| error.to_string())?;
+        let mut jetstream = Self {
+            engine,
+            store,
+            disk,
+            outbox: Outbox::default(),
+            captured: Captured::default(),
+            epoch,
+            write: None,
+            helpers,
+            done: channel(),
+            running: 0,
+            wake,
+            snapshot: Vec::new(),
+            log: log.clone(),
+            retry_at: None,
+            stopping: false,
+        };
+        jetstream.with_engine(core, now, |engine, ctx| {
+            for (id, name, limits) in &start.accounts {
+                engine.add_account(*id, name, *limits, ctx);
+            }
+            engine.finish_recovery(ctx);
+        });
+        jetstream.carry_out(core);
+        core.watch_interest(true);
+        Ok(jetstream)
+    }
+
+    /// Lets the engine work on what has come; returns whether anything happened.
+    pub(super) fn turn(&mut self, core: &mut Core, ring: &mut Ring, now: u64) -> bool {
+        let mut progress = self.take_results();
+        progress |= self.carry_out(core);
+        for _ in 0..ROUNDS_MAX {
+            let mut busy = false;
+            if core.has_captured() {
+                core.take_captured(&mut self.captured);
+                let mut captured = std::mem::take(&mut self.captured);
+                self.with_engine(core, now, |engine, ctx| {
+                    captured.drain(|incoming| engine.handle_message(incoming, ctx));
+                });
+                self.captured = captured;
+                busy = true;
+            }
+            if core.has_new_interest() {
+                let interest = core.take_interest();
+                self.with_engine(core, now, |engine, ctx| {
+                    for (account, pattern) in &interest {
+                        engine.handle_interest(*account, pattern, ctx);
+                    }
+                });
+                busy = true;
+            }
+            if self.engine.next_deadline().is_some_and(|at| at <= self.epoch + now) {
+                self.with_engine(core, now, |engine, ctx| engine.handle_timers(ctx));
+                busy = true;
+            }
+            busy |= self.carry_out(core);
+            if !busy {
+                break;
+            }
+            progress = true;
+        }
+        progress | self.drive_store(core, ring, now)
+    }
+
+    /// The journal's write is over.
+    pub(super) fn handle_written(&mut self, result: Result<usize, i32>) {
+        let Some(write) = self.write.take().and_then(Rc::into_inner) else { return };
+        let Held(write) = write;
+        let outcome = match result {
+            Ok(written) if written == write.bytes().len() => Ok(()),
+            Ok(_) => Err(io::Error::from(io::ErrorKind::WriteZero)),
+            Err(errno) => Err(io::Error::from_raw_os_error(errno)),
+        };
+        if let Err(error) = &outcome {
+            self.log.error(format_args!("JetStream journal could not be written: {error}"));
+        }
+        self.store.handle_written(write, &outcome);
+    }
+
+    /// When this wants to run, by the monotonic clock; at once if something waits.
+    pub(super) fn next_deadline(&self) -> Option<u64> {
+        let engine = self.engine.next_deadline().map(|at| at.saturating_sub(self.epoch));
+        [engine, self.retry_at].into_iter().flatten().min()
+    }
+
+    /// Whether another turn has work without any completion.
+    pub(super) fn has_work(&self, core: &Core) -> bool {
+        core.has_captured() || core.has_new_interest() || self.outbox.has_ready(self.store.durable())
+    }
+
+    /// Prepares for the end: all that is known goes to the streams' own files. Returns whether
+    /// it is there.
+    pub(super) fn stop(&mut self) -> bool {
+        if !self.stopping {
+            self.stopping = true;
+            self.store.checkpoint();
+        }
+        self.store.is_checkpointed() && self.store.is_idle() && self.write.is_none()
+    }
+
+    /// The engine's figures.
+    pub(super) fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    fn with_engine(
+        &mut self,
+        core: &mut Core,
+        now: u64,
+        call: impl FnOnce(&mut Engine, &mut Context<'_>),
+    ) {
+        let mut context = Context {
+            now: self.epoch + now,
+            interest: core,
+            stores: &mut self.store,
+            out: &mut self.outbox,
+        };
+        call(&mut self.engine, &mut context);
+    }
+
+    /// Tells what may be told.
+    fn carry_out(&mut self, core: &mut Core) -> bool {
+        let durable = self.store.durable();
+        let mut told = 0;
+        while told < OUTPUTS_MAX && self.outbox.pop(durable, |output| carry_out(output, core)) {
+            told += 1;
+        }
+        told > 0
+    }
+
+    fn drive_store(&mut self, core: &mut Core, ring: &mut Ring, now: u64) -> bool {
+        let mut progress = false;
+        if let Some(durable) = self.store.failure() {
+            if self.retry_at.is_none_or(|at| at <= now) {
+                self.roll_back(core, durable, now);
+                progress = true;
+            }
+        }
+        while let Some(id) = self.store.snapshot_wanted() {
+            self.snapshot.clear();
+            self.engine.snapshot(id, &mut self.snapshot);
+            self.store.put_snapshot(id, &self.snapshot);
+        }
+        while self.running < WAITING_MAX {
+            let Some(job) = self.store.take_job() else { break };
+            self.hand_out(job);
+            progress = true;
+        }
+        if self.write.is_none() {
+            if let Some(write) = self.store.take_write() {
+                progress = true;
+                match write.raw_fd() {
+                    Some(fd) => {
+                        let offset = write.offset();
+                        let held = Rc::new(Held(write));
+                        ring.write(fd, 0, offset, Rc::clone(&held) as Rc<dyn AsRef<[u8]>>);
+                        self.write = Some(held);
+                    }
+                    None => {
+                        let outcome = write.write();
+                        self.store.handle_written(write, &outcome);
+                    }
+                }
+            }
+        }
+        progress
+    }
+
+    /// Commits have failed: who waited for them is told so, and streams go back to what is on disk.
+    #[cold]
+    fn roll_back(&mut self, core: &mut Core, durable: Commit, now: u64) {
+        self.outbox.fail(durable);
+        let mut replay = Replayed { engine: &mut self.engine, log: &self.log };
+        match self.store.rollback(&mut replay) {
+            Ok(()) => {
+                self.retry_at = None;
+                self.with_engine(core, now, |engine, ctx| engine.finish_recovery(ctx));
+            }
+            Err(error) => {
+                self.log.error(format_args!("JetStream store cannot be read: {error}"));
+                self.retry_at = Some(now + RETRY);
+            }
+        }
+    }
+
+    fn hand_out(&mut self, job: Job) {
+        let (disk, done, wake) =
+            (Arc::clone(&self.disk), self.done.0.clone(), Arc::clone(&self.wake));
+        self.running += 1;
+        let work = Box::new(move || {
+            let result = job.run(&*disk);
+            // The receiver is gone only when the server is.
+            drop(done.send(result));
+            wake();
+        });
+        if let Err(work) = self.helpers.run(work) {
+            // There is room for every job that may run; if not, blocking beats losing it.
+            work();
+        }
+    }
+
+    fn take_results(&mut self) -> bool {
+        let mut any = false;
+        while let Ok(result) = self.done.1.try_recv() {
+            self.running -= 1;
+            any = true;
+            if let Some(error) = result.error() {
+                self.log.error(format_args!("JetStream store: {error}"));
+            }
+            self.store.handle_job_done(result);
+        }
+        any
+    }
+}
+
+fn carry_out(output: &Output<'_>, core: &mut Core) {
+    match *output {
+        Output::Publish(message) => core.publish_internal(&message),
+        Output::Subscribe { token, account, pattern, queue } => {
+            core.subscribe_internal(token, account, pattern, queue);
+        }
+        Output::Unsubscribe { token, account, pattern } => {
+            core.unsubscribe_internal(token, account, pattern);
+        }
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "at the start")]
+fn check_directory(path: &Path) -> Result<(), String> {
+    if path.exists() && !path.is_dir() {
+        return Err("storage directory is not a directory".to_owned());
+    }
+    std::fs::create_dir_all(path).map_err(|error| {
+        if error.kind() == io::ErrorKind::NotADirectory {
+            return "storage directory is not a directory".to_owned();
+        }
+        format!("could not create storage directory - {}", host::go_error_text(&error))
+    })
+}
+
+fn unix_now() -> u64 {
+    u64::try_from(host::wall_clock_since_epoch().as_nanos()).unwrap_or(0)
+}
+
+/// What the store tells when it is opened or rolled back, on its way to the engine.
+struct Replayed<'a> {
+    engine: &'a mut Engine,
+    log: &'a Log,
+}
+
+impl Replay for Replayed<'_> {
+    fn stream(
+        &mut self,
+        id: StreamId,
+        head: &[u8],
+        snapshot: Option<&[u8]>,
+        store: Box<dyn StreamStore>,
+    ) {
+        if !self.engine.restore(id, head, snapshot.unwrap_or_default(), store) {
+            self.log.error(format_args!("JetStream stream {} cannot be restored", id.0));
+        }
+    }
+
+    fn appended(&mut self, id: StreamId, seq: u64, record: &Record<'_>) {
+        self.engine.replay_appended(id, seq, record);
+    }
+
+    fn removed(&mut self, id: StreamId, seq: u64) {
+        self.engine.replay_removed(id, seq);
+    }
+
+    fn removed_below(&mut self, id: StreamId, seq: u64) {
+        self.engine.replay_removed_below(id, seq);
+    }
+
+    fn skipped(&mut self, _: StreamId, _: u64) {}
+
+    fn note(&mut self, id: StreamId, bytes: &[u8]) {
+        self.engine.replay_note(id, bytes);
+    }
+
+    fn deleted(&mut self, id: StreamId) {
+        self.engine.forget(id);
+    }
+
+    fn damaged(&mut self, damage: &Damage) {
+        self.log.warning(format_args!("JetStream store: {damage}"));
+    }
+}
