@@ -1,5 +1,5 @@
-//! Pages of what this server has none of: routes, gateways, leaf nodes,
-//! streams. Valid, and empty.
+//! Pages of what this server has none of: routes, gateways, leaf nodes.
+//! Valid, and empty.
 
 use std::collections::BTreeMap;
 
@@ -69,77 +69,4 @@ pub(super) fn leafz<'a>(
 ) -> Result<Leafz<'a>, BadRequest> {
     query.boolean("subs")?;
     Ok(Leafz { server_id: &facts.server_id, now: rfc3339(now), leafnodes: 0, leafs: [] })
-}
-
-/// JetStream when it is off. Whoever builds JetStream replaces this one page.
-#[derive(Debug, Serialize)]
-pub(super) struct Jsz<'a> {
-    memory: u64,
-    storage: u64,
-    reserved_memory: u64,
-    reserved_storage: u64,
-    accounts: u64,
-    ha_assets: u64,
-    api: JszApi,
-    server_id: &'a str,
-    now: String,
-    disabled: bool,
-    config: JszConfig,
-    streams: u64,
-    consumers: u64,
-    messages: u64,
-    bytes: u64,
-    total: u64,
-}
-
-#[derive(Debug, Default, Serialize)]
-struct JszApi {
-    level: u64,
-    total: u64,
-    errors: u64,
-}
-
-#[derive(Debug, Default, Serialize)]
-struct JszConfig {
-    max_memory: u64,
-    max_storage: u64,
-}
-
-/// `/jsz`
-pub(super) fn jsz<'a>(
-    facts: &'a ServerFacts,
-    query: &Query,
-    now: u64,
-) -> Result<Jsz<'a>, BadRequest> {
-    for switch in [
-        "accounts",
-        "streams",
-        "consumers",
-        "direct-consumers",
-        "config",
-        "leader-only",
-        "stream-leader-only",
-        "raft",
-    ] {
-        query.boolean(switch)?;
-    }
-    query.page()?;
-    Ok(Jsz {
-        memory: 0,
-        storage: 0,
-        reserved_memory: 0,
-        reserved_storage: 0,
-        accounts: 0,
-        ha_assets: 0,
-        api: JszApi::default(),
-        server_id: &facts.server_id,
-        now: rfc3339(now),
-        disabled: true,
-        config: JszConfig::default(),
-        streams: 0,
-        consumers: 0,
-        messages: 0,
-        bytes: 0,
-        total: 0,
-    })
 }

@@ -18,6 +18,8 @@ pub struct ServerFacts {
     pub host: String,
     /// Port of INFO.
     pub port: u16,
+    /// Whether JetStream is on.
+    pub jetstream: bool,
     /// Whether clients must show credentials.
     pub auth_required: bool,
     /// Addresses that INFO offers.

@@ -13,6 +13,7 @@ use std::sync::mpsc::{sync_channel, Receiver, SyncSender};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::jetstream::{JetStreamAsk, JetStreamSnapshot};
 use super::snapshot::{ConnectionSnapshot, ShardTotals, Slice, SubscriptionSnapshot};
 
 /// How long a page waits for one answer.
@@ -38,6 +39,8 @@ pub enum Ask {
         /// Whether to tell what they were subscribed to.
         subscriptions: bool,
     },
+    /// JetStream; only the shard that has it says something.
+    JetStream(JetStreamAsk),
     /// Subscriptions, from a slot on.
     Subscriptions {
         /// Where to begin.
@@ -55,6 +58,8 @@ pub enum Answer {
     Totals(Box<ShardTotals>),
     /// To [`Ask::Connections`] and [`Ask::Closed`].
     Connections(Slice<ConnectionSnapshot>),
+    /// To [`Ask::JetStream`].
+    JetStream(Option<Box<JetStreamSnapshot>>),
     /// To [`Ask::Subscriptions`].
     Subscriptions(Slice<SubscriptionSnapshot>),
 }
@@ -148,6 +153,14 @@ impl Inquirer {
         }
         totals.sort_by_key(|totals| totals.shard);
         totals
+    }
+
+    /// JetStream, if it is on.
+    pub(super) fn jetstream(&self, ask: &JetStreamAsk) -> Option<JetStreamSnapshot> {
+        (0..self.lines.len()).find_map(|shard| match self.ask(shard, Ask::JetStream(ask.clone())) {
+            Some(Answer::JetStream(Some(snapshot))) => Some(*snapshot),
+            _ => None,
+        })
     }
 
     /// All open connections.

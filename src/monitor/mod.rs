@@ -35,6 +35,7 @@ mod healthz;
 mod http;
 mod index;
 mod inquiry;
+mod jetstream;
 mod json;
 mod metrics;
 mod pages;
@@ -48,6 +49,7 @@ mod varz;
 
 pub use facts::ServerFacts;
 pub use http::{BODY_BYTES_MAX, HEAD_BYTES_MAX};
+pub use jetstream::{AccountDetail, ApiFigures, JetStreamAsk, JetStreamConfig, JetStreamSnapshot};
 pub use inquiry::{lines, Answer, Ask, Inquirer, Inquiry, Mailbox, ANSWER_TIME_MAX};
 pub use server::{Monitor, CONNECTIONS_MAX, HEAD_TIME_MAX};
 pub use snapshot::{

@@ -8,12 +8,13 @@ use serde::Serialize;
 use super::accounts::{accountz, accstatz};
 use super::connz::{choose, connz, connz_of_nobody, ConnzOptions, State};
 use super::debug_vars::debug_vars;
-use super::empty::{gatewayz, jsz, leafz, routez};
+use super::empty::{gatewayz, leafz, routez};
 use super::facts::ServerFacts;
 use super::healthz::{healthz, HealthzOptions};
 use super::http::{clean_path, Request, Response, HTML, NOT_FOUND, TEXT};
 use super::index::index;
 use super::inquiry::Inquirer;
+use super::jetstream::{jsz, jsz_ask, JetStreamAsk, JetStreamSnapshot};
 use super::json;
 use super::metrics;
 use super::process::UsageMeter;
@@ -85,7 +86,8 @@ impl Pages {
             "/varz" => {
                 let shards = self.inquirer.totals();
                 let usage = self.meter.look(now);
-                page(&varz(facts, &shards, &self.requests, usage, wall))
+                let jetstream = self.jetstream(&JetStreamAsk::default());
+                page(&varz(facts, &shards, &self.requests, usage, jetstream.as_ref(), wall))
             }
             "/connz" => self.connz(&ConnzOptions::parse(query)?),
             "/subsz" => self.subsz(&SubszOptions::parse(query)?, wall),
@@ -104,7 +106,11 @@ impl Pages {
             "/routez" => page(&routez(facts, query, wall)?),
             "/gatewayz" => page(&gatewayz(facts, query, wall)?),
             "/leafz" => page(&leafz(facts, query, wall)?),
-            "/jsz" => page(&jsz(facts, query, wall)?),
+            "/jsz" => {
+                let (ask, offset, limit) = jsz_ask(query)?;
+                let snapshot = self.jetstream(&ask);
+                page(&jsz(facts, snapshot, offset, limit, wall))
+            }
             "/raftz" => Response::plain(404, TEXT, "No Raft nodes registered"),
             "/ipqueuesz" => {
                 query.boolean("all")?;
@@ -122,6 +128,10 @@ impl Pages {
             }
             _ => Response::plain(404, TEXT, NOT_FOUND),
         })
+    }
+
+    fn jetstream(&self, ask: &JetStreamAsk) -> Option<JetStreamSnapshot> {
+        self.facts.jetstream.then(|| self.inquirer.jetstream(ask)).flatten()
     }
 
     fn connz(&self, options: &ConnzOptions) -> Response {

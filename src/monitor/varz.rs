@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::facts::ServerFacts;
+use super::jetstream::{varz_jetstream, JetStreamSnapshot, VarzJetStream};
 use super::json::{float, is_false, is_zero};
 use super::process::Usage;
 use super::snapshot::ShardTotals;
@@ -43,7 +44,7 @@ pub(super) struct Varz<'a> {
     leaf: Nothing,
     mqtt: Nothing,
     websocket: Nothing,
-    jetstream: Nothing,
+    jetstream: VarzJetStream,
     #[serde(serialize_with = "float")]
     tls_timeout: f64,
     write_deadline: u64,
@@ -112,6 +113,7 @@ pub(super) fn varz<'a>(
     shards: &[ShardTotals],
     requests: &'a BTreeMap<&'static str, u64>,
     usage: Usage,
+    jetstream: Option<&JetStreamSnapshot>,
     now: u64,
 ) -> Varz<'a> {
     let sum = |of: fn(&ShardTotals) -> u64| shards.iter().map(of).sum::<u64>();
@@ -146,7 +148,7 @@ pub(super) fn varz<'a>(
         leaf: Nothing {},
         mqtt: Nothing {},
         websocket: Nothing {},
-        jetstream: Nothing {},
+        jetstream: varz_jetstream(jetstream),
         tls_timeout: TLS_TIMEOUT_DEFAULT,
         write_deadline: facts.write_deadline,
         start: rfc3339(facts.start),
@@ -205,7 +207,7 @@ mod tests {
         };
         let shards = [shard.clone(), shard];
         let requests = BTreeMap::from([("/varz", 1)]);
-        let page = varz(&facts, &shards, &requests, Usage::default(), 3_000_000_000);
+        let page = varz(&facts, &shards, &requests, Usage::default(), None, 3_000_000_000);
         let page: serde_json::Value = serde_json::from_slice(&json::pretty(&page)).unwrap();
         assert_eq!(page["connections"], 4);
         assert_eq!(page["in_client_msgs"], 6);

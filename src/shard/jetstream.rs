@@ -19,16 +19,19 @@ use std::sync::mpsc::{channel, Receiver, Sender};
 use std::sync::Arc;
 
 use super::core::{Captured, Core};
-use crate::config::{JetStreamOptions, Options};
+use serde_json::value::RawValue;
+
+use crate::config::{JetStreamOptions, Options, SyncInterval};
 use crate::host::{self, Helpers};
 use crate::log::Log;
+use crate::monitor::{AccountDetail, ApiFigures, JetStreamAsk, JetStreamConfig, JetStreamSnapshot};
 use crate::net::Ring;
 use crate::store::{
     Commit, Damage, Disk, Job, JobResult, JournalWrite, RealDisk, Record, Replay, Store,
     StoreOptions, StreamId, StreamStore,
 };
 use crate::stream::{
-    Context, Engine, EngineConfig, JetStreamLimits, Outbox, Output, ServerIdentity, ServerLimits,
+    Context, DetailRequest, Engine, EngineConfig, JetStreamLimits, Outbox, Output, ServerIdentity, ServerLimits,
 };
 use crate::subject::AccountId;
 
@@ -74,6 +77,8 @@ pub(super) struct JetStream {
     wake: Arc<dyn Fn() + Send + Sync>,
     snapshot: Vec<u8>,
     log: Log,
+    /// The configuration as monitoring shows it.
+    shown: JetStreamConfig,
     /// When a rollback that failed is tried again, by the monotonic clock.
     retry_at: Option<u64>,
     /// The store is being made ready for the end.
@@ -114,13 +119,14 @@ impl JetStream {
             Arc::new(RealDisk::new(start.directory.join("midge")).map_err(|error| {
                 format!("could not create storage directory - {}", host::go_error_text(&error))
             })?);
+        let shown = shown(&start);
         let mut engine = Engine::new(EngineConfig {
             server: start.server,
             limits: start.limits,
             strict: start.options.strict,
             seed: start.seed,
         });
-        let mut replay = Replayed { engine: &mut engine, log };
+        let mut replay = Replayed { engine: &mut engine, log, taken_back: Vec::new() };
         let options = StoreOptions { seed: start.seed, ..StoreOptions::default() };
         let store = Store::open(Arc::clone(&disk), options, &mut replay)
             .map_err(|error| error.to_string())?;
@@ -140,6 +146,7 @@ impl JetStream {
             wake,
             snapshot: Vec::new(),
             log: log.clone(),
+            shown,
             retry_at: None,
             stopping: false,
         };
@@ -227,9 +234,52 @@ impl JetStream {
         self.store.is_checkpointed() && self.store.is_idle() && self.write.is_none()
     }
 
-    /// The engine's figures.
-    pub(super) fn engine(&self) -> &Engine {
-        &self.engine
+    /// What monitoring asks for.
+    pub(super) fn figures(&self, ask: &JetStreamAsk, now: u64) -> JetStreamSnapshot {
+        let accounts = self.engine.figures();
+        let mut snapshot = JetStreamSnapshot {
+            config: self.shown.clone(),
+            accounts: accounts.len() as u64,
+            staged_bytes: self.store.staged_bytes() as u64,
+            commits: self.store.durable().0,
+            ..JetStreamSnapshot::default()
+        };
+        for account in accounts {
+            snapshot.memory += account.memory;
+            snapshot.storage += account.storage;
+            snapshot.reserved_memory += account.reserved_memory;
+            snapshot.reserved_storage += account.reserved_storage;
+            snapshot.api_total += account.api_total;
+            snapshot.api_errors += account.api_errors;
+            snapshot.streams += account.streams as u64;
+            snapshot.consumers += account.consumers as u64;
+            snapshot.messages += account.messages;
+            snapshot.bytes += account.memory + account.storage;
+            if ask.accounts && (ask.account.is_empty() || ask.account == account.name) {
+                let detail = DetailRequest { config: ask.config, consumers: ask.consumers };
+                let streams = ask.streams.then(|| {
+                    let text = self.engine.stream_details(&account.name, detail, self.epoch + now);
+                    RawValue::from_string(text).ok()
+                });
+                snapshot.details.push(AccountDetail {
+                    name: account.name.clone(),
+                    id: account.name,
+                    memory: account.memory,
+                    storage: account.storage,
+                    reserved_memory: account.reserved_memory,
+                    reserved_storage: account.reserved_storage,
+                    accounts: 0,
+                    ha_assets: 0,
+                    api: ApiFigures {
+                        level: 0,
+                        total: account.api_total,
+                        errors: account.api_errors,
+                    },
+                    stream_detail: streams.flatten(),
+                });
+            }
+        }
+        snapshot
     }
 
     fn with_engine(
@@ -299,11 +349,19 @@ impl JetStream {
     #[cold]
     fn roll_back(&mut self, core: &mut Core, durable: Commit, now: u64) {
         self.outbox.fail(durable);
-        let mut replay = Replayed { engine: &mut self.engine, log: &self.log };
-        match self.store.rollback(&mut replay) {
+        let mut replay =
+            Replayed { engine: &mut self.engine, log: &self.log, taken_back: Vec::new() };
+        let result = self.store.rollback(&mut replay);
+        let taken_back = replay.taken_back;
+        match result {
             Ok(()) => {
                 self.retry_at = None;
-                self.with_engine(core, now, |engine, ctx| engine.finish_recovery(ctx));
+                self.with_engine(core, now, |engine, ctx| {
+                    for id in taken_back {
+                        engine.forget(id, ctx);
+                    }
+                    engine.finish_recovery(ctx);
+                });
             }
             Err(error) => {
                 self.log.error(format_args!("JetStream store cannot be read: {error}"));
@@ -367,6 +425,24 @@ fn check_directory(path: &Path) -> Result<(), String> {
     })
 }
 
+fn shown(start: &JetStreamStart) -> JetStreamConfig {
+    let (sync_interval, sync_always) = match start.options.sync {
+        SyncInterval::Always => (0, true),
+        SyncInterval::Within(interval) => {
+            (i64::try_from(interval.as_nanos()).unwrap_or(i64::MAX), false)
+        }
+    };
+    JetStreamConfig {
+        max_memory: start.limits.max_memory,
+        max_storage: start.limits.max_storage,
+        store_dir: start.directory.display().to_string(),
+        sync_interval,
+        sync_always,
+        domain: start.server.domain.clone(),
+        strict: start.options.strict,
+    }
+}
+
 fn unix_now() -> u64 {
     u64::try_from(host::wall_clock_since_epoch().as_nanos()).unwrap_or(0)
 }
@@ -375,6 +451,8 @@ fn unix_now() -> u64 {
 struct Replayed<'a> {
     engine: &'a mut Engine,
     log: &'a Log,
+    /// Streams that are other than the engine knows them.
+    taken_back: Vec<StreamId>,
 }
 
 impl Replay for Replayed<'_> {
@@ -385,6 +463,7 @@ impl Replay for Replayed<'_> {
         snapshot: Option<&[u8]>,
         store: Box<dyn StreamStore>,
     ) {
+        self.taken_back.push(id);
         if !self.engine.restore(id, head, snapshot.unwrap_or_default(), store) {
             self.log.error(format_args!("JetStream stream {} cannot be restored", id.0));
         }
@@ -409,7 +488,7 @@ impl Replay for Replayed<'_> {
     }
 
     fn deleted(&mut self, id: StreamId) {
-        self.engine.forget(id);
+        self.taken_back.push(id);
     }
 
     fn damaged(&mut self, damage: &Damage) {

@@ -43,6 +43,7 @@ pub(super) fn facts(
         midge_version: MIDGE_VERSION.to_owned(),
         host: info.host,
         port: info.port,
+        jetstream: info.jetstream,
         auth_required: info.auth_required,
         connect_urls: Vec::new(),
         max_connections: options.max_connections as u64,

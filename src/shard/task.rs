@@ -668,6 +668,9 @@ impl ShardTask {
             Ask::Closed { from, subscriptions } => {
                 Answer::Connections(core.closed_from(*from, *subscriptions))
             }
+            Ask::JetStream(ask) => Answer::JetStream(
+                self.jetstream.as_ref().map(|jetstream| Box::new(jetstream.figures(ask, self.now))),
+            ),
             Ask::Subscriptions { from, of } => {
                 Answer::Subscriptions(core.subscriptions_from(*from, of.as_deref()))
             }

@@ -57,6 +57,15 @@ struct Slot {
     stream: Option<Box<Stream>>,
 }
 
+/// How much monitoring wants to know of streams.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct DetailRequest {
+    /// Their configurations.
+    pub config: bool,
+    /// Their consumers.
+    pub consumers: bool,
+}
+
 /// What an account has, for monitoring.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the fields are named after what they count")]
@@ -248,6 +257,34 @@ impl Engine {
             }
         });
         figures.collect()
+    }
+
+    /// The streams of an account as monitoring shows them, as a JSON array.
+    pub fn stream_details(&self, account: &str, wanted: DetailRequest, now: u64) -> String {
+        let accounts = self.shared.accounts.values();
+        let named = accounts.filter(|known| known.name == account).flat_map(|known| known.streams.values());
+        let mut text = vec![b'['];
+        for stream in named.filter_map(|index| self.streams.get(*index)) {
+            if text.len() > 1 {
+                text.push(b',');
+            }
+            let mut object = Object::open(&mut text);
+            object.string("name", stream.name());
+            object.time("created", stream.created);
+            let mut cluster = object.object("cluster");
+            cluster.string("leader", &self.shared.server.name);
+            cluster.close();
+            if wanted.config {
+                write_config(&mut object, stream, None);
+            }
+            write_state(&mut object, stream, &StateDetail::default());
+            if wanted.consumers {
+                stream.write_consumers(&mut object, &self.shared, wanted.config, now);
+            }
+            object.close();
+        }
+        text.push(b']');
+        String::from_utf8(text).unwrap_or_else(|_| "[]".to_owned())
     }
 
     /// Lets a stream's consumers deliver, and asks when it wants to be called again.

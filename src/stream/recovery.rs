@@ -53,6 +53,21 @@ impl Engine {
         true
     }
 
+    /// Lets go of a stream whose changes were taken back; [`restore`](Self::restore) has brought it
+    /// as it is now, if it is still there, and [`finish_recovery`](Self::finish_recovery) puts it
+    /// in its place.
+    pub fn forget(&mut self, id: StreamId, ctx: &mut Context<'_>) {
+        let Some(index) = self.streams.find(id).map(|stream| stream.index) else { return };
+        let Some(stream) = self.streams.remove(index) else { return };
+        let kind = stream.store.kind();
+        stream.unsubscribe(ctx);
+        self.shared.change_used(stream.account, kind, stream.bytes_counted, 0);
+        self.shared.change_reserved(stream.account, kind, stream.config.max_bytes, 0);
+        if let Some(account) = self.shared.accounts.get_mut(&stream.account) {
+            account.streams.retain(|_, known| *known != index);
+        }
+    }
+
     /// A message was stored after the snapshot.
     pub fn replay_appended(&mut self, id: StreamId, seq: u64, record: &Record<'_>) {
         let Some(stream) = self.restored.streams.get_mut(&id) else { return };
