@@ -24,11 +24,11 @@ impl Helpers {
         let waiting = Arc::new(Shared::new(waiting));
         for number in 0..threads {
             let waiting = Arc::clone(&waiting);
-            std::thread::Builder::new()
-                .name(format!("helper-{number}"))
-                .spawn(move || while let Some(work) = take(&waiting) {
+            std::thread::Builder::new().name(format!("helper-{number}")).spawn(move || {
+                while let Some(work) = take(&waiting) {
                     work();
-                })?;
+                }
+            })?;
         }
         Ok(Self { work })
     }

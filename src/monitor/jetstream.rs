@@ -162,12 +162,11 @@ pub(super) fn jsz_ask(query: &Query) -> Result<(JetStreamAsk, usize, usize), Bad
     }
     let (streams, consumers) = (query.boolean("streams")?, query.boolean("consumers")?);
     let account = query.text("acc").to_owned();
-    let accounts =
-        query.boolean("accounts")? || streams || consumers || !account.is_empty();
+    let accounts = query.boolean("accounts")? || streams || consumers || !account.is_empty();
     let config = query.boolean("config")?;
-    let (offset, limit) = query.page()?;
+    let page = query.page()?;
     let streams = streams || consumers;
-    Ok((JetStreamAsk { accounts, account, streams, consumers, config }, offset, limit))
+    Ok((JetStreamAsk { accounts, account, streams, consumers, config }, page.offset, page.limit))
 }
 
 /// `/jsz`; without a snapshot JetStream is off.

@@ -49,8 +49,8 @@ mod varz;
 
 pub use facts::ServerFacts;
 pub use http::{BODY_BYTES_MAX, HEAD_BYTES_MAX};
-pub use jetstream::{AccountDetail, ApiFigures, JetStreamAsk, JetStreamConfig, JetStreamSnapshot};
 pub use inquiry::{lines, Answer, Ask, Inquirer, Inquiry, Mailbox, ANSWER_TIME_MAX};
+pub use jetstream::{AccountDetail, ApiFigures, JetStreamAsk, JetStreamConfig, JetStreamSnapshot};
 pub use server::{Monitor, CONNECTIONS_MAX, HEAD_TIME_MAX};
 pub use snapshot::{
     ClosedRing, ConnectionSnapshot, LaneDepth, ShardTotals, Slice, SlowConsumers,

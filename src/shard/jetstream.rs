@@ -31,7 +31,8 @@ use crate::store::{
     StoreOptions, StreamId, StreamStore,
 };
 use crate::stream::{
-    Context, DetailRequest, Engine, EngineConfig, JetStreamLimits, Outbox, Output, ServerIdentity, ServerLimits,
+    Context, DetailRequest, Engine, EngineConfig, JetStreamLimits, Outbox, Output, ServerIdentity,
+    ServerLimits,
 };
 use crate::subject::AccountId;
 
@@ -221,7 +222,9 @@ impl JetStream {
 
     /// Whether another turn has work without any completion.
     pub(super) fn has_work(&self, core: &Core) -> bool {
-        core.has_captured() || core.has_new_interest() || self.outbox.has_ready(self.store.durable())
+        core.has_captured()
+            || core.has_new_interest()
+            || self.outbox.has_ready(self.store.durable())
     }
 
     /// Prepares for the end: all that is known goes to the streams' own files. Returns whether

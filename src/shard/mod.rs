@@ -22,8 +22,8 @@ pub mod core;
 
 mod accept;
 mod events;
-mod memory;
 mod jetstream;
+mod memory;
 mod message;
 mod monitoring;
 mod passwords;

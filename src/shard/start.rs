@@ -14,8 +14,8 @@ use thiserror::Error;
 
 use super::accept::Acceptor;
 use super::core::{Batch, Core, CoreConfig, TraceOptions};
-use super::memory::Memory;
 use super::jetstream::{self, JetStream, JetStreamStart};
+use super::memory::Memory;
 use super::message::Message;
 use super::monitoring;
 use super::passwords::Helpers;
@@ -357,10 +357,7 @@ fn announce_jetstream(options: &Options, log: &Log) {
     }
     log.info(format_args!("---------------- JETSTREAM ----------------"));
     log.info(format_args!("  Strict:          {}", options.jetstream.strict));
-    log.info(format_args!(
-        "  Store Directory: \"{}\"",
-        jetstream::directory(options).display()
-    ));
+    log.info(format_args!("  Store Directory: \"{}\"", jetstream::directory(options).display()));
     log.info(format_args!("  API Level:       5"));
     log.info(format_args!("-------------------------------------------"));
 }

@@ -467,9 +467,7 @@ impl ShardTask {
                     jetstream.handle_written(result);
                 }
             }
-            Completion::Cancelled { .. }
-            | Completion::Read { .. }
-            | Completion::Timeout => {}
+            Completion::Cancelled { .. } | Completion::Read { .. } | Completion::Timeout => {}
         }
     }
 

@@ -11,6 +11,8 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 
+use super::api::{write_config, write_state, StateDetail};
+use super::json::Object;
 use super::publish::{self, Published};
 use super::recovery::Restored;
 use super::shared::{Account, Bytes, Shared};
@@ -260,9 +262,10 @@ impl Engine {
     }
 
     /// The streams of an account as monitoring shows them, as a JSON array.
-    pub fn stream_details(&self, account: &str, wanted: DetailRequest, now: u64) -> String {
+    pub fn stream_details(&self, account: &str, wanted: DetailRequest, _now: u64) -> String {
         let accounts = self.shared.accounts.values();
-        let named = accounts.filter(|known| known.name == account).flat_map(|known| known.streams.values());
+        let named =
+            accounts.filter(|known| known.name == account).flat_map(|known| known.streams.values());
         let mut text = vec![b'['];
         for stream in named.filter_map(|index| self.streams.get(*index)) {
             if text.len() > 1 {
@@ -278,9 +281,6 @@ impl Engine {
                 write_config(&mut object, stream, None);
             }
             write_state(&mut object, stream, &StateDetail::default());
-            if wanted.consumers {
-                stream.write_consumers(&mut object, &self.shared, wanted.config, now);
-            }
             object.close();
         }
         text.push(b']');

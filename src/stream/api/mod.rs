@@ -8,3 +8,4 @@ mod messages;
 mod streams;
 
 pub(super) use dispatch::is_level_met;
+pub(super) use info::{write_config, write_state, StateDetail};
