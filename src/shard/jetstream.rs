@@ -19,6 +19,7 @@ use std::sync::mpsc::{channel, Receiver, Sender};
 use std::sync::Arc;
 
 use super::core::{Captured, Core};
+use crate::account::{Account, Directory, GLOBAL_ACCOUNT};
 use serde_json::value::RawValue;
 
 use crate::config::{JetStreamOptions, Options, SyncInterval};
@@ -53,12 +54,12 @@ const RETRY: u64 = 100_000_000;
 #[derive(Clone, Debug)]
 pub(super) struct JetStreamStart {
     /// Directory of the store.
-    pub(super) directory: PathBuf,
+    pub(super) folder: PathBuf,
     pub(super) options: JetStreamOptions,
     pub(super) server: ServerIdentity,
     pub(super) limits: ServerLimits,
-    /// Accounts that may use it, or are told that they may not.
-    pub(super) accounts: Vec<(AccountId, String, Option<JetStreamLimits>)>,
+    /// Accounts there are.
+    pub(super) directory: Arc<Directory>,
     pub(super) seed: u64,
 }
 
@@ -78,6 +79,8 @@ pub(super) struct JetStream {
     wake: Arc<dyn Fn() + Send + Sync>,
     snapshot: Vec<u8>,
     log: Log,
+    /// Accounts that the engine knows.
+    accounts: Vec<AccountId>,
     /// The configuration as monitoring shows it.
     shown: JetStreamConfig,
     /// When a rollback that failed is tried again, by the monotonic clock.
@@ -113,11 +116,11 @@ impl JetStream {
         wake: Arc<dyn Fn() + Send + Sync>,
         log: &Log,
     ) -> Result<Self, String> {
-        check_directory(&start.directory)?;
+        check_directory(&start.folder)?;
         let now = host::monotonic_ns();
         let epoch = unix_now().saturating_sub(now);
         let disk: Arc<dyn Disk> =
-            Arc::new(RealDisk::new(start.directory.join("midge")).map_err(|error| {
+            Arc::new(RealDisk::new(start.folder.join("midge")).map_err(|error| {
                 format!("could not create storage directory - {}", host::go_error_text(&error))
             })?);
         let shown = shown(&start);
@@ -147,19 +150,43 @@ impl JetStream {
             wake,
             snapshot: Vec::new(),
             log: log.clone(),
+            accounts: Vec::new(),
             shown,
             retry_at: None,
             stopping: false,
         };
         jetstream.with_engine(core, now, |engine, ctx| {
-            for (id, name, limits) in &start.accounts {
-                engine.add_account(*id, name, *limits, ctx);
-            }
             engine.finish_recovery(ctx);
         });
+        jetstream.set_accounts(&start.directory, core, now);
         jetstream.carry_out(core);
         core.watch_interest(true);
         Ok(jetstream)
+    }
+
+    /// Lets the accounts of `directory` use JetStream as they may, and no others.
+    pub(super) fn set_accounts(&mut self, directory: &Directory, core: &mut Core, now: u64) {
+        let accounts = accounts(directory);
+        let gone: Vec<AccountId> = self
+            .accounts
+            .iter()
+            .copied()
+            .filter(|id| !accounts.iter().any(|a| a.0 == *id))
+            .collect();
+        let known = std::mem::take(&mut self.accounts);
+        self.with_engine(core, now, |engine, ctx| {
+            for id in gone {
+                engine.remove_account(id, ctx);
+            }
+            for (id, name, limits) in &accounts {
+                if known.contains(id) {
+                    engine.update_account(*id, *limits);
+                } else {
+                    engine.add_account(*id, name, *limits, ctx);
+                }
+            }
+        });
+        self.accounts = accounts.iter().map(|account| account.0).collect();
     }
 
     /// Lets the engine work on what has come; returns whether anything happened.
@@ -428,6 +455,39 @@ fn check_directory(path: &Path) -> Result<(), String> {
     })
 }
 
+/// Every account with what it may use: the global account uses JetStream unless others are
+/// configured, which then say for themselves.
+fn accounts(directory: &Directory) -> Vec<(AccountId, Box<str>, Option<JetStreamLimits>)> {
+    let is_alone = directory
+        .accounts()
+        .iter()
+        .all(|account| account.is_system || &*account.name == GLOBAL_ACCOUNT);
+    let of = |account: &Account| {
+        let limits = match &account.jetstream {
+            Some(limits) => Some(engine_limits(limits)),
+            None if is_alone && !account.is_system => Some(JetStreamLimits::default()),
+            None => None,
+        };
+        (account.id, account.name.clone(), limits)
+    };
+    directory.accounts().iter().map(|account| of(account)).collect()
+}
+
+fn engine_limits(limits: &crate::account::JetStreamLimits) -> JetStreamLimits {
+    let limit =
+        |value: Option<u64>| value.map_or(-1, |value| i64::try_from(value).unwrap_or(i64::MAX));
+    JetStreamLimits {
+        max_memory: limit(limits.memory_bytes),
+        max_storage: limit(limits.store_bytes),
+        max_streams: limit(limits.streams),
+        max_consumers: limit(limits.consumers),
+        max_ack_pending: limit(limits.ack_pending),
+        memory_max_stream_bytes: limit(limits.memory_stream_bytes),
+        storage_max_stream_bytes: limit(limits.store_stream_bytes),
+        max_bytes_required: limits.max_bytes_required,
+    }
+}
+
 fn shown(start: &JetStreamStart) -> JetStreamConfig {
     let (sync_interval, sync_always) = match start.options.sync {
         SyncInterval::Always => (0, true),
@@ -438,7 +498,7 @@ fn shown(start: &JetStreamStart) -> JetStreamConfig {
     JetStreamConfig {
         max_memory: start.limits.max_memory,
         max_storage: start.limits.max_storage,
-        store_dir: start.directory.display().to_string(),
+        store_dir: start.folder.display().to_string(),
         sync_interval,
         sync_always,
         domain: start.server.domain.clone(),

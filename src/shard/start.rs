@@ -34,8 +34,7 @@ use crate::monitor;
 use crate::net::{socket, Ring, RingConfig, RingError};
 use crate::proto::{InfoTemplate, ParserLimits, ServerInfo};
 use crate::router::ShardId;
-use crate::stream::{JetStreamLimits, ServerIdentity, ServerLimits};
-use crate::subject::AccountId;
+use crate::stream::{ServerIdentity, ServerLimits};
 use crate::tls::{TlsContext, TlsError};
 
 /// Batches in one data lane: 1 MiB between two shards.
@@ -153,7 +152,7 @@ pub fn run(options: &Options, log: &Log) -> Result<(), RunError> {
         let versions = versions.take();
         let closed_max = options.max_closed_clients;
         let storing = (shard == 0 && options.jetstream.enabled)
-            .then(|| jetstream_start(options, &identity, seed));
+            .then(|| jetstream_start(options, &identity, &directory, seed));
         let (ready, opened) = std::sync::mpsc::channel();
         let waits = storing.is_some();
         let (bell, shard_log) = (watch.clone(), log.clone());
@@ -320,14 +319,19 @@ fn listen_patiently(address: SocketAddr) -> std::io::Result<OwnedFd> {
 }
 
 /// What JetStream is started with, on the shard that has it.
-fn jetstream_start(options: &Options, identity: &Identity, seed: u64) -> JetStreamStart {
+fn jetstream_start(
+    options: &Options,
+    identity: &Identity,
+    directory: &Arc<Directory>,
+    seed: u64,
+) -> JetStreamStart {
     let jetstream = &options.jetstream;
     let limit = |value: Option<u64>, none: i64| {
         value.map_or(none, |value| i64::try_from(value).unwrap_or(i64::MAX))
     };
     let window = jetstream.duplicate_window.map_or(0, nanoseconds);
     JetStreamStart {
-        directory: jetstream::directory(options),
+        folder: jetstream::directory(options),
         options: jetstream.clone(),
         server: ServerIdentity {
             name: options.server_name.clone().unwrap_or_else(|| identity.server_id.clone()),
@@ -343,7 +347,7 @@ fn jetstream_start(options: &Options, identity: &Identity, seed: u64) -> JetStre
             max_request_batch: limit(jetstream.max_request_batch, 0),
             duplicate_window: i64::try_from(window).unwrap_or(0),
         },
-        accounts: vec![(AccountId(0), "$G".to_owned(), Some(JetStreamLimits::default()))],
+        directory: Arc::clone(directory),
         seed,
     }
 }

@@ -941,6 +941,10 @@ impl ShardTask {
             }
             self.tell_all(|| Message::Reload(Arc::clone(&version.settings)));
             self.core.reload(&version.settings);
+            if let Some(jetstream) = &mut self.jetstream {
+                let directory = &version.settings.directory;
+                jetstream.set_accounts(directory, &mut self.core, self.now);
+            }
             self.say_events();
             let digest = &version.digest;
             self.control.log.info(format_args!("Reloaded server configuration ({digest})"));
