@@ -66,7 +66,9 @@ impl Engine {
         if stream.config.allow_msg_ttl {
             stream.expiry.replayed(seq, record.time, record.headers);
         }
-        stream.schedules.replayed(record.subject, seq, record.headers, record.time);
+        if stream.config.allow_msg_schedules {
+            stream.schedules.replayed(record.subject, seq, record.headers, record.time);
+        }
     }
 
     /// A message was removed after the snapshot.
@@ -186,7 +188,11 @@ impl Stream {
         self.replace_config(StreamConfig::decode(config).ok()?, &shared.server);
         self.dedup.restore(bytes)?;
         self.expiry.restore(bytes)?;
-        self.schedules.restore(bytes)?;
+        let store = &mut self.store;
+        self.schedules.restore(bytes, |seq| {
+            let is_read = matches!(store.read(seq, &mut shared.message), Ok(true));
+            is_read.then(|| shared.message.headers().to_vec())
+        })?;
         let rest: &[u8] = bytes;
         let (consumers, mut view) = self.split(shared);
         consumers.restore(rest, &mut view);

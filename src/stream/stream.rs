@@ -1,8 +1,10 @@
 //! One stream: its configuration, messages and consumers, and what is derived from them.
 
+use super::batch::Batches;
 use super::config::{Retention, StreamConfig};
 use super::dedup::Dedup;
 use super::expiry::Expiry;
+use super::fast_batch::FastBatches;
 use super::json::{write_string, Object};
 use super::no_consumers::Consumers;
 use super::nuid::short_hash;
@@ -40,6 +42,8 @@ pub(super) struct Stream {
     /// Sequences that streams fed by this one have yet to see: they are told that there are more.
     pub(super) grew: bool,
     pub(super) schedules: Schedules,
+    pub(super) batches: Batches,
+    pub(super) fast_batches: FastBatches,
 }
 
 /// What follows from the configuration, made once.
@@ -120,6 +124,8 @@ impl Stream {
             dedup: Dedup::new(window, created),
             expiry: Expiry::default(),
             schedules: Schedules::default(),
+            batches: Batches::default(),
+            fast_batches: FastBatches::default(),
             bytes_counted: 0,
             armed: u64::MAX,
             age_not_before: 0,
@@ -246,6 +252,9 @@ impl Stream {
         };
         also(self.dedup.next_deadline());
         also(self.expiry.next_deadline());
+        also(self.schedules.next_deadline());
+        also(self.batches.next_deadline());
+        also(self.fast_batches.next_deadline());
         also(self.next_aged());
         deadline
     }
