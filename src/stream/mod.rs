@@ -23,6 +23,9 @@ mod engine_tests;
 mod error;
 mod expiry;
 mod fast_batch;
+mod feed;
+#[cfg(test)]
+mod feed_tests;
 pub mod json;
 mod no_consumers;
 mod nuid;

@@ -432,7 +432,7 @@ pub(super) fn store(
     message: &Accepted<'_>,
     ctx: &mut Context<'_>,
 ) -> Result<u64, ApiError> {
-    let is_stored = !stream.derived.for_interest || stream.consumers.wants(message.subject);
+    let is_stored = stream.keeps(message.subject);
     if stream.config.discard == Discard::New && is_stored {
         check_room(stream, shared, message)?;
     }
@@ -454,7 +454,7 @@ pub(super) fn store_grouped(
 ) -> u64 {
     let extent = stream.store.extent();
     let time = ctx.now.max(extent.last_time);
-    if stream.derived.for_interest && !stream.consumers.wants(message.subject) {
+    if !stream.keeps(message.subject) {
         let seq = extent.last_seq + 1;
         stream.store.skip_to(seq + 1);
         if let Some(id) = message.msg_id {
@@ -462,11 +462,7 @@ pub(super) fn store_grouped(
         }
         return seq;
     }
-    let previous = match &stream.derived.republish {
-        Some(_) => last_of(stream, message.subject),
-        None => 0,
-    };
-    let seq = append(stream, time, message);
+    let seq = append(stream, shared, time, message, ctx);
     match message.rollup {
         None => {}
         Some(Rollup::All) => {
@@ -475,28 +471,50 @@ pub(super) fn store_grouped(
         Some(Rollup::Subject) => remove_of_subject(stream, shared, message.subject, seq),
     }
     enforce_limits(stream, shared, message.subject);
-    if stream.derived.republish.is_some() {
-        republish(stream, shared, message, seq, time, previous, ctx);
-    }
     seq
 }
 
-fn append(stream: &mut Stream, time: u64, message: &Accepted<'_>) -> u64 {
+fn append(
+    stream: &mut Stream,
+    shared: &mut Shared,
+    time: u64,
+    message: &Accepted<'_>,
+    ctx: &mut Context<'_>,
+) -> u64 {
     let record = Record {
         time,
         subject: message.subject,
         headers: message.headers,
         payload: message.payload,
     };
-    let seq = stream.store.append(&record);
+    let seq = store_record(stream, shared, &record, message.ttl, ctx);
     if let Some(id) = message.msg_id {
         stream.dedup.insert(id, seq, time);
     }
-    if let Some(ttl) = message.ttl {
-        stream.expiry.stored(seq, time, ttl);
+    seq
+}
+
+/// Stores a message as it is, republishes it, and tells the consumers.
+pub(super) fn store_record(
+    stream: &mut Stream,
+    shared: &mut Shared,
+    record: &Record<'_>,
+    ttl: Option<Ttl>,
+    ctx: &mut Context<'_>,
+) -> u64 {
+    let previous = match &stream.derived.republish {
+        Some(_) => last_of(stream, record.subject),
+        None => 0,
+    };
+    let seq = stream.store.append(record);
+    if let Some(ttl) = ttl {
+        stream.expiry.stored(seq, record.time, ttl);
     }
-    stream.consumers.stored(seq, message.subject);
+    stream.consumers.stored(seq, record.subject);
     stream.grew = true;
+    if stream.derived.republish.is_some() {
+        republish(stream, shared, record, seq, previous, ctx);
+    }
     seq
 }
 
@@ -595,9 +613,8 @@ pub(super) fn above_zero(limit: i64) -> Option<u64> {
 fn republish(
     stream: &Stream,
     shared: &mut Shared,
-    message: &Accepted<'_>,
+    message: &Record<'_>,
     seq: u64,
-    time: u64,
     previous: u64,
     ctx: &mut Context<'_>,
 ) {
@@ -614,7 +631,7 @@ fn republish(
     write_header(&mut block, b"Nats-Stream", stream.name().as_bytes());
     write_header(&mut block, b"Nats-Subject", message.subject);
     write_header(&mut block, b"Nats-Sequence", seq.to_string().as_bytes());
-    write_header(&mut block, b"Nats-Time-Stamp", format_time(time).as_bytes());
+    write_header(&mut block, b"Nats-Time-Stamp", format_time(message.time).as_bytes());
     write_header(&mut block, b"Nats-Last-Sequence", previous.to_string().as_bytes());
     if config.headers_only {
         write_header(&mut block, b"Nats-Msg-Size", message.payload.len().to_string().as_bytes());

@@ -13,7 +13,7 @@ use super::publish_headers::PublishHeaders;
 use super::stream::{Derived, Stream};
 use super::token::StreamIndex;
 use super::view::JetStreamLimits;
-use super::Context;
+use super::{feed, Context};
 use crate::store::{Record, StreamId, StreamStore};
 use crate::subject::AccountId;
 
@@ -59,6 +59,7 @@ impl Engine {
         if record.headers.is_empty() {
             return;
         }
+        feed::replayed(&mut stream.feeds, record.headers);
         let headers = PublishHeaders::read(record.headers);
         if let Some(msg_id) = headers.msg_id.filter(|id| !id.is_empty()) {
             stream.dedup.insert(msg_id, seq, record.time);
@@ -100,6 +101,11 @@ impl Engine {
                 consumers.replay_note(bytes, &mut view);
             }
         }
+    }
+
+    /// The stream was deleted after the snapshot, or never came to be.
+    pub fn replay_deleted(&mut self, id: StreamId) {
+        self.restored.streams.remove(&id);
     }
 
     /// Everything is replayed: streams whose account is there begin to work.
@@ -144,6 +150,7 @@ impl Engine {
             self.insert_stream(stream);
             self.go_on(index, ctx);
         }
+        self.refresh_feeds(account, ctx);
     }
 
     /// A stream whose account is gone waits for it.
@@ -159,6 +166,7 @@ impl Stream {
         config: StreamConfig,
         server: &super::view::ServerIdentity,
     ) {
+        self.feeds = feed::feeds_of(&config, std::mem::take(&mut self.feeds));
         self.config = config;
         self.derived = Derived::new(&self.config, self.created, server);
         self.dedup.set_window(u64::try_from(self.config.duplicate_window).unwrap_or(0));
@@ -174,6 +182,7 @@ impl Stream {
         self.dedup.snapshot(out);
         self.expiry.snapshot(out);
         self.schedules.snapshot(out);
+        feed::snapshot(&self.feeds, out);
         self.consumers.snapshot(out);
     }
 
@@ -193,6 +202,7 @@ impl Stream {
             let is_read = matches!(store.read(seq, &mut shared.message), Ok(true));
             is_read.then(|| shared.message.headers().to_vec())
         })?;
+        feed::restore(&mut self.feeds, bytes)?;
         let rest: &[u8] = bytes;
         let (consumers, mut view) = self.split(shared);
         consumers.restore(rest, &mut view);

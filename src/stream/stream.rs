@@ -5,6 +5,7 @@ use super::config::{Retention, StreamConfig};
 use super::dedup::Dedup;
 use super::expiry::Expiry;
 use super::fast_batch::FastBatches;
+use super::feed::{feeds_of, Feed};
 use super::json::{write_string, Object};
 use super::no_consumers::Consumers;
 use super::nuid::short_hash;
@@ -39,8 +40,14 @@ pub(super) struct Stream {
     pub(super) armed: u64,
     /// The next run of the limit of age, not before.
     pub(super) age_not_before: u64,
-    /// Sequences that streams fed by this one have yet to see: they are told that there are more.
+    /// Where its messages come from, if not from publishers.
+    pub(super) feeds: Vec<Feed>,
+    /// Streams that it feeds.
+    pub(super) followers: Vec<StreamIndex>,
+    /// It has messages that those it feeds were not told of.
     pub(super) grew: bool,
+    /// Those it is fed by may have messages for it.
+    pub(super) is_hungry: bool,
     pub(super) schedules: Schedules,
     pub(super) batches: Batches,
     pub(super) fast_batches: FastBatches,
@@ -117,6 +124,7 @@ impl Stream {
             account_name,
             limits,
             derived: Derived::new(&config, created, server),
+            feeds: feeds_of(&config, Vec::new()),
             config,
             created,
             store,
@@ -129,7 +137,9 @@ impl Stream {
             bytes_counted: 0,
             armed: u64::MAX,
             age_not_before: 0,
+            followers: Vec::new(),
             grew: false,
+            is_hungry: false,
         }
     }
 
@@ -217,6 +227,11 @@ impl Stream {
         let (consumers, mut view) = self.split(shared);
         consumers.purged(&mut view);
         removed
+    }
+
+    /// Whether anybody wants messages of that subject, if that is what keeps them.
+    pub(super) fn keeps(&self, subject: &[u8]) -> bool {
+        !self.derived.for_interest || self.consumers.wants(subject) || !self.followers.is_empty()
     }
 
     /// Tells the account of bytes that came or went.

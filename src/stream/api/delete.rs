@@ -37,6 +37,8 @@ impl Engine {
         if let Some(account) = self.shared.accounts.get_mut(&account) {
             account.streams.remove(stream.config.name.as_str());
         }
-        ctx.stores.delete(stream.id, stream.store)
+        let gate = ctx.stores.delete(stream.id, stream.store);
+        self.refresh_feeds(stream.account, ctx);
+        gate
     }
 }
