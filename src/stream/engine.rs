@@ -211,6 +211,7 @@ impl Engine {
             timers::run(stream, &mut self.shared, ctx);
             let (consumers, mut view) = stream.split(&mut self.shared);
             consumers.handle_timers(&mut view, ctx);
+            self.feed(index, ctx);
             self.go_on(index, ctx);
         }
     }
@@ -293,8 +294,17 @@ impl Engine {
         let (consumers, mut view) = stream.split(&mut self.shared);
         let has_more = consumers.deliver(&mut view, ctx);
         stream.settle(&mut self.shared);
-        let deadline = if has_more { Some(ctx.now) } else { stream.next_deadline() };
-        let Some(deadline) = deadline else { return };
+        let deadline =
+            if has_more || stream.is_hungry { Some(ctx.now) } else { stream.next_deadline() };
+        if let Some(deadline) = deadline {
+            self.arm(index, deadline);
+        }
+        self.wake_followers(index, ctx);
+    }
+
+    /// A stream wants to be called at `deadline`.
+    pub(super) fn arm(&mut self, index: StreamIndex, deadline: u64) {
+        let Some(stream) = self.streams.get_mut(index) else { return };
         if deadline < stream.armed {
             stream.armed = deadline;
             self.deadlines.push(Reverse((deadline, index)));

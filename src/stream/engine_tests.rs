@@ -9,7 +9,7 @@ use crate::subject::{matches, AccountId};
 
 const ACCOUNT: AccountId = AccountId(1);
 
-struct Listeners(BTreeSet<Vec<u8>>);
+pub(super) struct Listeners(pub(super) BTreeSet<Vec<u8>>);
 
 impl Interest for Listeners {
     fn has_interest(&mut self, _: AccountId, subject: &[u8]) -> bool {
@@ -18,22 +18,22 @@ impl Interest for Listeners {
 }
 
 /// An engine, and everything around it.
-struct World {
-    engine: Engine,
-    out: Outbox,
-    stores: MemoryStores,
-    listeners: Listeners,
-    now: u64,
-    subscriptions: Vec<(Token, Vec<u8>)>,
-    said: Vec<(String, String, String)>,
+pub(super) struct World {
+    pub(super) engine: Engine,
+    pub(super) out: Outbox,
+    pub(super) stores: MemoryStores,
+    pub(super) listeners: Listeners,
+    pub(super) now: u64,
+    pub(super) subscriptions: Vec<(Token, Vec<u8>)>,
+    pub(super) said: Vec<(String, String, String)>,
 }
 
 impl World {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self::with(JetStreamLimits::default(), ServerLimits::default())
     }
 
-    fn with(limits: JetStreamLimits, server: ServerLimits) -> Self {
+    pub(super) fn with(limits: JetStreamLimits, server: ServerLimits) -> Self {
         let identity = ServerIdentity {
             name: String::from("s1"),
             id: String::from("ID"),
@@ -55,7 +55,7 @@ impl World {
         world
     }
 
-    fn call(&mut self, action: impl FnOnce(&mut Engine, &mut Context<'_>)) {
+    pub(super) fn call(&mut self, action: impl FnOnce(&mut Engine, &mut Context<'_>)) {
         let mut ctx = Context {
             now: self.now,
             interest: &mut self.listeners,
@@ -84,7 +84,7 @@ impl World {
         }
     }
 
-    fn publish(&mut self, subject: &str, reply: &str, headers: &str, payload: &str) {
+    pub(super) fn publish(&mut self, subject: &str, reply: &str, headers: &str, payload: &str) {
         let tokens: Vec<Token> = self
             .subscriptions
             .iter()
@@ -107,7 +107,12 @@ impl World {
     }
 
     /// The answers to a message: headers and bodies.
-    fn request(&mut self, subject: &str, headers: &[(&str, &str)], payload: &str) -> Vec<String> {
+    pub(super) fn request(
+        &mut self,
+        subject: &str,
+        headers: &[(&str, &str)],
+        payload: &str,
+    ) -> Vec<String> {
         let mut block = String::new();
         if !headers.is_empty() {
             block.push_str("NATS/1.0\r\n");
@@ -122,18 +127,18 @@ impl World {
         answers.map(|(_, headers, payload)| [&headers[..], payload].concat()).collect()
     }
 
-    fn ask(&mut self, subject: &str, headers: &[(&str, &str)], payload: &str) -> String {
+    pub(super) fn ask(&mut self, subject: &str, headers: &[(&str, &str)], payload: &str) -> String {
         let mut answers = self.request(subject, headers, payload);
         assert_eq!(answers.len(), 1, "{subject}: {answers:?}");
         answers.pop().unwrap()
     }
 
-    fn api(&mut self, verb: &str, payload: &str) -> String {
+    pub(super) fn api(&mut self, verb: &str, payload: &str) -> String {
         self.ask(&format!("$JS.API.{verb}"), &[], payload)
     }
 
     /// Makes a stream; `more` are further keys.
-    fn create(&mut self, name: &str, more: &str) -> String {
+    pub(super) fn create(&mut self, name: &str, more: &str) -> String {
         let more = if more.is_empty() { String::new() } else { format!(",{more}") };
         let payload = format!(r#"{{"name":"{name}","storage":"memory"{more}}}"#);
         let answer = self.api(&format!("STREAM.CREATE.{name}"), &payload);
@@ -141,11 +146,11 @@ impl World {
         answer
     }
 
-    fn put(&mut self, subject: &str, headers: &[(&str, &str)], payload: &str) -> String {
+    pub(super) fn put(&mut self, subject: &str, headers: &[(&str, &str)], payload: &str) -> String {
         self.ask(subject, headers, payload)
     }
 
-    fn advance(&mut self, nanos: u64) {
+    pub(super) fn advance(&mut self, nanos: u64) {
         self.now += nanos;
         for _ in 0..1000 {
             if self.engine.next_deadline().is_none_or(|deadline| deadline > self.now) {
@@ -156,14 +161,14 @@ impl World {
         panic!("timers do not come to rest");
     }
 
-    fn state(&mut self, name: &str) -> String {
+    pub(super) fn state(&mut self, name: &str) -> String {
         let info = self.api(&format!("STREAM.INFO.{name}"), r#"{"deleted_details":true}"#);
         let at = info.find("\"state\":").unwrap();
         let end = info[at..].find("},").unwrap();
         info[at + 8..at + end + 1].to_owned()
     }
 
-    fn messages(&mut self, name: &str) -> Vec<(u64, String, String)> {
+    pub(super) fn messages(&mut self, name: &str) -> Vec<(u64, String, String)> {
         let mut found = Vec::new();
         for seq in 1..200 {
             let answer = self.api(&format!("STREAM.MSG.GET.{name}"), &format!("{{\"seq\":{seq}}}"));
@@ -176,12 +181,13 @@ impl World {
         found
     }
 
-    fn seqs(&mut self, name: &str) -> Vec<u64> {
+    pub(super) fn seqs(&mut self, name: &str) -> Vec<u64> {
         self.messages(name).into_iter().map(|(seq, ..)| seq).collect()
     }
 }
 
-fn error(code: u16, err_code: u16, text: &str) -> String {
+/// An error as answers say it.
+pub(super) fn error(code: u16, err_code: u16, text: &str) -> String {
     format!(r#"{{"code":{code},"err_code":{err_code},"description":"{text}"}}"#)
 }
 

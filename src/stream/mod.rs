@@ -7,10 +7,14 @@
 //! no clock: `now` comes in, as nanoseconds since 1970 that never go back.
 
 mod api;
+mod batch;
+#[cfg(test)]
+mod batch_tests;
 mod check;
 mod config;
 mod context;
 mod counter;
+mod cron;
 mod dedup;
 mod direct;
 mod engine;
@@ -18,6 +22,10 @@ mod engine;
 mod engine_tests;
 mod error;
 mod expiry;
+mod fast_batch;
+mod feed;
+#[cfg(test)]
+mod feed_tests;
 pub mod json;
 mod no_consumers;
 mod nuid;

@@ -3,9 +3,12 @@
 //! Cost of a message without headers, of a stream without transform and republish: one append, one
 //! PubAck written into a buffer that is used again; nothing is allocated.
 
+use super::batch;
 use super::config::Discard;
 use super::counter;
 use super::expiry::Ttl;
+use super::fast_batch;
+use super::json::write_string;
 use super::outbox::Outgoing;
 use super::publish_headers::{copy_without, open_block, parse_uint, write_header, PublishHeaders};
 use super::schedule;
@@ -34,6 +37,30 @@ pub(super) enum Outcome {
     Duplicate(u64),
     /// It changed a counter to this value.
     Counted(u64, String),
+    /// It waits for the rest of its batch.
+    Staged,
+    /// It ended a batch.
+    Committed {
+        /// Sequence of the last message.
+        seq: u64,
+        /// The batch's id.
+        batch: Box<[u8]>,
+        /// Messages of the batch.
+        count: u64,
+    },
+}
+
+impl Outcome {
+    /// The sequence that was stored last.
+    pub(super) fn seq(&self) -> u64 {
+        match self {
+            Self::Stored(seq)
+            | Self::Duplicate(seq)
+            | Self::Counted(seq, _)
+            | Self::Committed { seq, .. } => *seq,
+            Self::Staged => 0,
+        }
+    }
 }
 
 /// What a message replaces.
@@ -63,6 +90,11 @@ pub(super) fn handle(
     message: &Published<'_>,
     ctx: &mut Context<'_>,
 ) {
+    if fast_batch::is_one(message.reply) {
+        fast_batch::handle(stream, shared, message, ctx);
+        stream.settle(shared);
+        return;
+    }
     let result = publish(stream, shared, message, ctx);
     if !message.reply.is_empty() && !stream.config.no_ack {
         answer(stream, shared, message.reply, &result, ctx);
@@ -81,16 +113,20 @@ pub(super) fn answer(
     let text = &mut shared.text;
     text.clear();
     match result {
+        Ok(Outcome::Staged) => {}
         Ok(outcome) => {
             text.extend_from_slice(&stream.derived.ack_prefix);
+            write_decimal(text, outcome.seq());
             match outcome {
-                Outcome::Stored(seq) => write_decimal(text, *seq),
-                Outcome::Duplicate(seq) => {
-                    write_decimal(text, *seq);
-                    text.extend_from_slice(b",\"duplicate\": true");
+                Outcome::Stored(_) | Outcome::Staged => {}
+                Outcome::Duplicate(_) => text.extend_from_slice(b",\"duplicate\": true"),
+                Outcome::Committed { batch, count, .. } => {
+                    text.extend_from_slice(b",\"batch\":");
+                    write_string(text, batch);
+                    text.extend_from_slice(b",\"count\":");
+                    write_decimal(text, *count);
                 }
-                Outcome::Counted(seq, value) => {
-                    write_decimal(text, *seq);
+                Outcome::Counted(_, value) => {
                     text.extend_from_slice(b",\"val\":\"");
                     text.extend_from_slice(value.as_bytes());
                     text.push(b'"');
@@ -119,7 +155,8 @@ pub(super) fn say(stream: &Stream, reply: &[u8], payload: &[u8], ctx: &mut Conte
     );
 }
 
-fn publish(
+/// Stores a message, or stages it for its batch.
+pub(super) fn publish(
     stream: &mut Stream,
     shared: &mut Shared,
     message: &Published<'_>,
@@ -171,11 +208,15 @@ fn publish_with_headers(
     message: &Published<'_>,
     ctx: &mut Context<'_>,
 ) -> Result<Outcome, ApiError> {
-    check_open(stream, message)?;
     let headers = PublishHeaders::read(message.headers);
+    if let Some(id) = headers.batch_id.filter(|id| !id.is_empty()) {
+        let outcome = batch::handle(stream, shared, message, &headers, id, ctx)?;
+        return Ok(outcome.unwrap_or(Outcome::Staged));
+    }
+    check_open(stream, message)?;
     let increment = counter::check(&headers, stream, message.payload)?;
     check_expected(&headers, stream, message.subject)?;
-    let schedule = schedule::check(&headers, stream, message.subject, ctx.now)?;
+    let schedule = schedule::check(&headers, stream, message.subject)?;
     if headers.source.is_some() {
         return Err(ApiError::MESSAGE_SOURCE_HDR_NOT_ALLOWED);
     }
@@ -218,9 +259,9 @@ fn publish_with_headers(
     shared.headers = block;
     let seq = result?;
     if let Some(schedule) = schedule {
-        stream.schedules.insert(message.subject, seq, schedule);
+        stream.schedules.insert(message.subject, seq, schedule, ctx.now);
     }
-    schedule::cancel(&headers, stream, shared, seq);
+    schedule::cancel(&headers, stream, shared);
     Ok(match counted {
         Some(value) => Outcome::Counted(seq, value),
         None => Outcome::Stored(seq),
@@ -292,7 +333,11 @@ fn check_expected_id(
     Err(ApiError::STREAM_WRONG_LAST_MSG_ID.with(String::from_utf8_lossy(id)))
 }
 
-fn check_rollup(headers: &PublishHeaders<'_>, stream: &Stream) -> Result<Option<Rollup>, ApiError> {
+/// Whether a message may replace others, and which.
+pub(super) fn check_rollup(
+    headers: &PublishHeaders<'_>,
+    stream: &Stream,
+) -> Result<Option<Rollup>, ApiError> {
     let Some(value) = headers.rollup.filter(|value| !value.is_empty()) else { return Ok(None) };
     if !stream.config.allow_rollup_hdrs || stream.config.deny_purge {
         return Err(ApiError::STREAM_ROLLUP_FAILED.with("rollup not permitted"));
@@ -308,7 +353,11 @@ fn check_rollup(headers: &PublishHeaders<'_>, stream: &Stream) -> Result<Option<
 }
 
 /// Sizes, and what the server and the account have left.
-fn check_size(stream: &Stream, shared: &Shared, message: &Published<'_>) -> Result<(), ApiError> {
+pub(super) fn check_size(
+    stream: &Stream,
+    shared: &Shared,
+    message: &Published<'_>,
+) -> Result<(), ApiError> {
     let size = message.headers.len() + message.payload.len();
     let limit = stream.config.max_msg_size;
     if usize::try_from(limit).is_ok_and(|limit| limit > 0 && size > limit) {
@@ -337,7 +386,7 @@ fn check_size(stream: &Stream, shared: &Shared, message: &Published<'_>) -> Resu
 }
 
 /// A TTL below that of delete markers is raised to it, unless a subject keeps one message only.
-fn raise_ttl(ttl: Option<Ttl>, stream: &Stream) -> (Option<Ttl>, Option<u64>) {
+pub(super) fn raise_ttl(ttl: Option<Ttl>, stream: &Stream) -> (Option<Ttl>, Option<u64>) {
     let marker = stream.derived.marker_ttl / SECOND;
     match ttl {
         Some(Ttl::Seconds(seconds))
@@ -349,7 +398,8 @@ fn raise_ttl(ttl: Option<Ttl>, stream: &Stream) -> (Option<Ttl>, Option<u64>) {
     }
 }
 
-fn rewrite(
+/// Appends a block as it is stored: without what is not, with a raised TTL, with a roll-up.
+pub(super) fn rewrite(
     block: &[u8],
     headers: &PublishHeaders<'_>,
     ttl: Option<u64>,
@@ -357,7 +407,9 @@ fn rewrite(
     out: &mut Vec<u8>,
 ) {
     copy_without(block, out, |name| {
-        name == b"Nats-Request-Info" || (ttl.is_some() && name == b"Nats-TTL")
+        name == b"Nats-Request-Info"
+            || (ttl.is_some() && name == b"Nats-TTL")
+            || (headers.batch_id.is_some() && name == b"Nats-Required-Api-Level")
     });
     if ttl.is_none() && !(roll_up && headers.rollup.is_none()) {
         return;
@@ -380,28 +432,37 @@ pub(super) fn store(
     message: &Accepted<'_>,
     ctx: &mut Context<'_>,
 ) -> Result<u64, ApiError> {
+    let is_stored = stream.keeps(message.subject);
+    if stream.config.discard == Discard::New && is_stored {
+        check_room(stream, shared, message)?;
+    }
+    if message.rollup.is_none() {
+        return Ok(store_grouped(stream, shared, message, ctx));
+    }
+    stream.store.begin_group();
+    let seq = store_grouped(stream, shared, message, ctx);
+    stream.store.end_group();
+    Ok(seq)
+}
+
+/// The same in a group that is begun and ended elsewhere, where there is room.
+pub(super) fn store_grouped(
+    stream: &mut Stream,
+    shared: &mut Shared,
+    message: &Accepted<'_>,
+    ctx: &mut Context<'_>,
+) -> u64 {
     let extent = stream.store.extent();
     let time = ctx.now.max(extent.last_time);
-    if stream.derived.for_interest && !stream.consumers.wants(message.subject) {
+    if !stream.keeps(message.subject) {
         let seq = extent.last_seq + 1;
         stream.store.skip_to(seq + 1);
         if let Some(id) = message.msg_id {
             stream.dedup.insert(id, seq, time);
         }
-        return Ok(seq);
+        return seq;
     }
-    if stream.config.discard == Discard::New {
-        check_room(stream, shared, message)?;
-    }
-    let previous = match &stream.derived.republish {
-        Some(_) => last_of(stream, message.subject),
-        None => 0,
-    };
-    let is_alone = message.rollup.is_none();
-    if !is_alone {
-        stream.store.begin_group();
-    }
-    let seq = append(stream, time, message);
+    let seq = append(stream, shared, time, message, ctx);
     match message.rollup {
         None => {}
         Some(Rollup::All) => {
@@ -409,32 +470,51 @@ pub(super) fn store(
         }
         Some(Rollup::Subject) => remove_of_subject(stream, shared, message.subject, seq),
     }
-    if !is_alone {
-        stream.store.end_group();
-    }
     enforce_limits(stream, shared, message.subject);
-    if stream.derived.republish.is_some() {
-        republish(stream, shared, message, seq, time, previous, ctx);
-    }
-    Ok(seq)
+    seq
 }
 
-fn append(stream: &mut Stream, time: u64, message: &Accepted<'_>) -> u64 {
+fn append(
+    stream: &mut Stream,
+    shared: &mut Shared,
+    time: u64,
+    message: &Accepted<'_>,
+    ctx: &mut Context<'_>,
+) -> u64 {
     let record = Record {
         time,
         subject: message.subject,
         headers: message.headers,
         payload: message.payload,
     };
-    let seq = stream.store.append(&record);
+    let seq = store_record(stream, shared, &record, message.ttl, ctx);
     if let Some(id) = message.msg_id {
         stream.dedup.insert(id, seq, time);
     }
-    if let Some(ttl) = message.ttl {
-        stream.expiry.stored(seq, time, ttl);
+    seq
+}
+
+/// Stores a message as it is, republishes it, and tells the consumers.
+pub(super) fn store_record(
+    stream: &mut Stream,
+    shared: &mut Shared,
+    record: &Record<'_>,
+    ttl: Option<Ttl>,
+    ctx: &mut Context<'_>,
+) -> u64 {
+    let previous = match &stream.derived.republish {
+        Some(_) => last_of(stream, record.subject),
+        None => 0,
+    };
+    let seq = stream.store.append(record);
+    if let Some(ttl) = ttl {
+        stream.expiry.stored(seq, record.time, ttl);
     }
-    stream.consumers.stored(seq, message.subject);
+    stream.consumers.stored(seq, record.subject);
     stream.grew = true;
+    if stream.derived.republish.is_some() {
+        republish(stream, shared, record, seq, previous, ctx);
+    }
     seq
 }
 
@@ -533,9 +613,8 @@ pub(super) fn above_zero(limit: i64) -> Option<u64> {
 fn republish(
     stream: &Stream,
     shared: &mut Shared,
-    message: &Accepted<'_>,
+    message: &Record<'_>,
     seq: u64,
-    time: u64,
     previous: u64,
     ctx: &mut Context<'_>,
 ) {
@@ -552,7 +631,7 @@ fn republish(
     write_header(&mut block, b"Nats-Stream", stream.name().as_bytes());
     write_header(&mut block, b"Nats-Subject", message.subject);
     write_header(&mut block, b"Nats-Sequence", seq.to_string().as_bytes());
-    write_header(&mut block, b"Nats-Time-Stamp", format_time(time).as_bytes());
+    write_header(&mut block, b"Nats-Time-Stamp", format_time(message.time).as_bytes());
     write_header(&mut block, b"Nats-Last-Sequence", previous.to_string().as_bytes());
     if config.headers_only {
         write_header(&mut block, b"Nats-Msg-Size", message.payload.len().to_string().as_bytes());

@@ -13,7 +13,7 @@ use super::publish_headers::PublishHeaders;
 use super::stream::{Derived, Stream};
 use super::token::StreamIndex;
 use super::view::JetStreamLimits;
-use super::Context;
+use super::{feed, Context};
 use crate::store::{Record, StreamId, StreamStore};
 use crate::subject::AccountId;
 
@@ -74,6 +74,7 @@ impl Engine {
         if record.headers.is_empty() {
             return;
         }
+        feed::replayed(&mut stream.feeds, record.headers);
         let headers = PublishHeaders::read(record.headers);
         if let Some(msg_id) = headers.msg_id.filter(|id| !id.is_empty()) {
             stream.dedup.insert(msg_id, seq, record.time);
@@ -81,7 +82,9 @@ impl Engine {
         if stream.config.allow_msg_ttl {
             stream.expiry.replayed(seq, record.time, record.headers);
         }
-        stream.schedules.replayed(record.subject, seq, record.headers, record.time);
+        if stream.config.allow_msg_schedules {
+            stream.schedules.replayed(record.subject, seq, record.headers, record.time);
+        }
     }
 
     /// A message was removed after the snapshot.
@@ -113,6 +116,11 @@ impl Engine {
                 consumers.replay_note(bytes, &mut view);
             }
         }
+    }
+
+    /// The stream was deleted after the snapshot, or never came to be.
+    pub fn replay_deleted(&mut self, id: StreamId) {
+        self.restored.streams.remove(&id);
     }
 
     /// Everything is replayed: streams whose account is there begin to work.
@@ -157,6 +165,7 @@ impl Engine {
             self.insert_stream(stream);
             self.go_on(index, ctx);
         }
+        self.refresh_feeds(account, ctx);
     }
 
     /// A stream whose account is gone waits for it.
@@ -172,6 +181,7 @@ impl Stream {
         config: StreamConfig,
         server: &super::view::ServerIdentity,
     ) {
+        self.feeds = feed::feeds_of(&config, std::mem::take(&mut self.feeds));
         self.config = config;
         self.derived = Derived::new(&self.config, self.created, server);
         self.dedup.set_window(u64::try_from(self.config.duplicate_window).unwrap_or(0));
@@ -187,6 +197,7 @@ impl Stream {
         self.dedup.snapshot(out);
         self.expiry.snapshot(out);
         self.schedules.snapshot(out);
+        feed::snapshot(&self.feeds, out);
         self.consumers.snapshot(out);
     }
 
@@ -201,7 +212,12 @@ impl Stream {
         self.replace_config(StreamConfig::decode(config).ok()?, &shared.server);
         self.dedup.restore(bytes)?;
         self.expiry.restore(bytes)?;
-        self.schedules.restore(bytes)?;
+        let store = &mut self.store;
+        self.schedules.restore(bytes, |seq| {
+            let is_read = matches!(store.read(seq, &mut shared.message), Ok(true));
+            is_read.then(|| shared.message.headers().to_vec())
+        })?;
+        feed::restore(&mut self.feeds, bytes)?;
         let rest: &[u8] = bytes;
         let (consumers, mut view) = self.split(shared);
         consumers.restore(rest, &mut view);

@@ -60,6 +60,8 @@ pub(super) struct Shared {
     /// Bytes of all accounts.
     pub(super) used: Bytes,
     pub(super) reserved: Bytes,
+    /// Atomic batches that are open, in all streams.
+    pub(super) batches_open: usize,
     /// Buffers that are used again.
     pub(super) subject: Vec<u8>,
     pub(super) headers: Vec<u8>,
@@ -82,6 +84,7 @@ impl Shared {
             accounts: BTreeMap::new(),
             used: Bytes::default(),
             reserved: Bytes::default(),
+            batches_open: 0,
             subject: Vec::new(),
             headers: Vec::new(),
             text: Vec::new(),

@@ -1,8 +1,11 @@
 //! One stream: its configuration, messages and consumers, and what is derived from them.
 
+use super::batch::Batches;
 use super::config::{Retention, StreamConfig};
 use super::dedup::Dedup;
 use super::expiry::Expiry;
+use super::fast_batch::FastBatches;
+use super::feed::{feeds_of, Feed};
 use super::json::{write_string, Object};
 use super::no_consumers::Consumers;
 use super::nuid::short_hash;
@@ -37,9 +40,17 @@ pub(super) struct Stream {
     pub(super) armed: u64,
     /// The next run of the limit of age, not before.
     pub(super) age_not_before: u64,
-    /// Sequences that streams fed by this one have yet to see: they are told that there are more.
+    /// Where its messages come from, if not from publishers.
+    pub(super) feeds: Vec<Feed>,
+    /// Streams that it feeds.
+    pub(super) followers: Vec<StreamIndex>,
+    /// It has messages that those it feeds were not told of.
     pub(super) grew: bool,
+    /// Those it is fed by may have messages for it.
+    pub(super) is_hungry: bool,
     pub(super) schedules: Schedules,
+    pub(super) batches: Batches,
+    pub(super) fast_batches: FastBatches,
 }
 
 /// What follows from the configuration, made once.
@@ -113,6 +124,7 @@ impl Stream {
             account_name,
             limits,
             derived: Derived::new(&config, created, server),
+            feeds: feeds_of(&config, Vec::new()),
             config,
             created,
             store,
@@ -120,10 +132,14 @@ impl Stream {
             dedup: Dedup::new(window, created),
             expiry: Expiry::default(),
             schedules: Schedules::default(),
+            batches: Batches::default(),
+            fast_batches: FastBatches::default(),
             bytes_counted: 0,
             armed: u64::MAX,
             age_not_before: 0,
+            followers: Vec::new(),
             grew: false,
+            is_hungry: false,
         }
     }
 
@@ -213,6 +229,11 @@ impl Stream {
         removed
     }
 
+    /// Whether anybody wants messages of that subject, if that is what keeps them.
+    pub(super) fn keeps(&self, subject: &[u8]) -> bool {
+        !self.derived.for_interest || self.consumers.wants(subject) || !self.followers.is_empty()
+    }
+
     /// Tells the account of bytes that came or went.
     pub(super) fn settle(&mut self, shared: &mut Shared) {
         let bytes = self.store.extent().bytes;
@@ -246,6 +267,9 @@ impl Stream {
         };
         also(self.dedup.next_deadline());
         also(self.expiry.next_deadline());
+        also(self.schedules.next_deadline());
+        also(self.batches.next_deadline());
+        also(self.fast_batches.next_deadline());
         also(self.next_aged());
         deadline
     }

@@ -1,4 +1,4 @@
-//! What a stream does of its own accord: age and TTLs.
+//! What a stream does of its own accord: age, TTLs, schedules, and batches that never end.
 
 use super::expiry::Ttl;
 use super::publish::{self, Accepted, Rollup};
@@ -6,7 +6,7 @@ use super::publish_headers::PublishHeaders;
 use super::shared::Shared;
 use super::stream::Stream;
 use super::time::{format_duration, SECOND};
-use super::Context;
+use super::{batch, schedule, Context};
 
 /// Removes what is due, and forgets what is old.
 pub(super) fn run(stream: &mut Stream, shared: &mut Shared, ctx: &mut Context<'_>) {
@@ -17,6 +17,9 @@ pub(super) fn run(stream: &mut Stream, shared: &mut Shared, ctx: &mut Context<'_
     if stream.next_aged().is_some_and(|due| due <= ctx.now) {
         run_age(stream, shared, ctx);
     }
+    batch::expire(stream, shared, ctx);
+    stream.fast_batches.expire(ctx.now);
+    schedule::run(stream, shared, ctx);
     stream.settle(shared);
 }
 

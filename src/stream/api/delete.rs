@@ -28,7 +28,8 @@ impl Engine {
         consumers.delete_all(&mut view, ctx);
         self.stream_action(index, "delete", "DELETED", ctx);
         let Some(stream) = self.streams.remove(index) else { return Commit::NONE };
-        let stream = *stream;
+        let mut stream = *stream;
+        stream.batches.clear(&mut self.shared);
         stream.unsubscribe(ctx);
         let (account, kind) = (stream.account, stream.store.kind());
         self.shared.change_used(account, kind, stream.bytes_counted, 0);
@@ -36,6 +37,8 @@ impl Engine {
         if let Some(account) = self.shared.accounts.get_mut(&account) {
             account.streams.remove(stream.config.name.as_str());
         }
-        ctx.stores.delete(stream.id, stream.store)
+        let gate = ctx.stores.delete(stream.id, stream.store);
+        self.refresh_feeds(stream.account, ctx);
+        gate
     }
 }

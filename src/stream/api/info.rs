@@ -201,8 +201,9 @@ pub(in crate::stream) fn write_config(
 }
 
 /// Mirror and sources: where the messages come from.
-fn write_feeds(object: &mut Object<'_>, stream: &Stream, _now: u64) {
-    let write = |inner: &mut Object<'_>, source: &crate::stream::StreamSource| {
+fn write_feeds(object: &mut Object<'_>, stream: &Stream, now: u64) {
+    let mut feeds = stream.feeds.iter();
+    let mut write = |inner: &mut Object<'_>, source: &crate::stream::StreamSource| {
         inner.string("name", &source.name);
         if let Some(external) = &source.external {
             let mut nested = inner.object("external");
@@ -210,8 +211,13 @@ fn write_feeds(object: &mut Object<'_>, stream: &Stream, _now: u64) {
             nested.string("deliver", &external.deliver);
             nested.close();
         }
-        inner.uint("lag", 0);
-        inner.int("active", -1);
+        let feed = if source.external.is_none() { feeds.next() } else { None };
+        let state = feed.map(|feed| feed.state(now));
+        inner.uint("lag", state.map_or(0, |state| state.lag));
+        if stream.config.mirror.is_none() {
+            inner.uint_some("seq", state.map_or(0, |state| state.seq));
+        }
+        inner.int("active", state.map_or(-1, |state| state.active));
         inner.string_some("filter_subject", &source.filter_subject);
         if !source.subject_transforms.is_empty() {
             let array = inner.array("subject_transforms");

@@ -53,6 +53,7 @@ impl Engine {
         self.check_overlap(request.account, &config)?;
         check_filters(&config)?;
         let index = self.add_stream(request.account, config, ctx)?;
+        self.refresh_feeds(request.account, ctx);
         self.stream_action(index, "create", "CREATED", ctx);
         let stream = self.streams.get(index).ok_or(ApiError::STREAM_NOT_FOUND)?;
         Ok(self.info_answer(request, stream, "", true, ctx))
@@ -85,6 +86,7 @@ impl Engine {
         self.check_reservation(request.account, &limits, &config, reserved)?;
         self.check_overlap(request.account, &config)?;
         self.apply_update(index, config, ctx);
+        self.refresh_feeds(request.account, ctx);
         self.stream_action(index, "modify", "UPDATED", ctx);
         let stream = self.streams.get(index).ok_or(ApiError::STREAM_NOT_FOUND)?;
         let domain = if self.shared.server.domain.is_empty() { "" } else { "domain" };

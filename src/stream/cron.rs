@@ -1,0 +1,187 @@
+//! Times that come again: six fields, `second minute hour day month weekday`, as cron has them.
+
+use super::time::{civil_from_days, SECOND};
+
+/// When something recurs, in UTC.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Cron {
+    seconds: u64,
+    minutes: u64,
+    hours: u64,
+    days: u64,
+    months: u64,
+    weekdays: u64,
+    /// A day that only one of the two allows counts if both are restricted.
+    days_are_any: bool,
+    weekdays_are_any: bool,
+}
+
+impl Cron {
+    /// Reads six fields, or a name such as `@daily`.
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        let text = match text {
+            "@yearly" | "@annually" => "0 0 0 1 1 *",
+            "@monthly" => "0 0 0 1 * *",
+            "@weekly" => "0 0 0 * * 0",
+            "@daily" | "@midnight" => "0 0 0 * * *",
+            "@hourly" => "0 0 * * * *",
+            _ => text,
+        };
+        let fields: Vec<&str> = text.split_ascii_whitespace().collect();
+        let [seconds, minutes, hours, days, months, weekdays] = fields.as_slice() else {
+            return None;
+        };
+        let is_any = |field: &str| field == "*" || field == "?";
+        let weekday_bits = parse_field(weekdays, 0, 7, WEEKDAYS)?;
+        Some(Self {
+            seconds: parse_field(seconds, 0, 59, &[])?,
+            minutes: parse_field(minutes, 0, 59, &[])?,
+            hours: parse_field(hours, 0, 23, &[])?,
+            days: parse_field(days, 1, 31, &[])?,
+            months: parse_field(months, 1, 12, MONTHS)?,
+            // Sunday is 0 and 7.
+            weekdays: (weekday_bits | weekday_bits >> 7) & 0x7f,
+            days_are_any: is_any(days),
+            weekdays_are_any: is_any(weekdays),
+        })
+    }
+
+    /// The first time after `time`, in nanoseconds since 1970; `None` if there is none for years.
+    pub(super) fn next_after(&self, time: u64) -> Option<u64> {
+        let start = time / SECOND + 1;
+        let first_day = start / DAY;
+        for day in first_day..first_day + DAYS_SEARCHED {
+            if !self.has_day(day) {
+                continue;
+            }
+            let from = if day == first_day { start % DAY } else { 0 };
+            if let Some(of_day) = self.next_of_day(from) {
+                return (day * DAY + of_day).checked_mul(SECOND);
+            }
+        }
+        None
+    }
+
+    fn has_day(&self, day: u64) -> bool {
+        let (_, month, day_of_month) = civil_from_days(day);
+        // 1970 began on a Thursday.
+        let weekday = (day + 4) % 7;
+        let has_day = self.days >> day_of_month & 1 == 1;
+        let has_weekday = self.weekdays >> weekday & 1 == 1;
+        let is_right = match (self.days_are_any, self.weekdays_are_any) {
+            (false, false) => has_day || has_weekday,
+            _ => has_day && has_weekday,
+        };
+        self.months >> month & 1 == 1 && is_right
+    }
+
+    /// The first second of a day from `from` on.
+    fn next_of_day(&self, from: u64) -> Option<u64> {
+        let (mut hour, mut minute, mut second) = (from / 3600, from / 60 % 60, from % 60);
+        while hour < 24 {
+            if self.hours >> hour & 1 == 1 {
+                while minute < 60 {
+                    if self.minutes >> minute & 1 == 1 {
+                        if let Some(second) = (second..60).find(|s| self.seconds >> s & 1 == 1) {
+                            return Some(hour * 3600 + minute * 60 + second);
+                        }
+                    }
+                    (minute, second) = (minute + 1, 0);
+                }
+            }
+            (hour, minute, second) = (hour + 1, 0, 0);
+        }
+        None
+    }
+}
+
+/// The bits of `low..=high` that a field names.
+fn parse_field(field: &str, low: u64, high: u64, names: &[&str]) -> Option<u64> {
+    let mut bits = 0;
+    for part in field.split(',') {
+        let (range, step) = match part.split_once('/') {
+            Some((range, step)) => (range, step.parse::<u64>().ok().filter(|step| *step > 0)?),
+            None => (part, 1),
+        };
+        let (first, last) = match range {
+            "*" | "?" => (low, high.min(if names == WEEKDAYS { 6 } else { high })),
+            _ => match range.split_once('-') {
+                Some((first, last)) => {
+                    (parse_one(first, low, names)?, parse_one(last, low, names)?)
+                }
+                None => {
+                    let one = parse_one(range, low, names)?;
+                    (one, if part.contains('/') { high } else { one })
+                }
+            },
+        };
+        if first < low || last > high || first > last {
+            return None;
+        }
+        let mut at = first;
+        while at <= last {
+            bits |= 1 << at;
+            at = at.saturating_add(step);
+        }
+    }
+    Some(bits)
+}
+
+fn parse_one(text: &str, low: u64, names: &[&str]) -> Option<u64> {
+    if let Some(index) = names.iter().position(|name| name.eq_ignore_ascii_case(text)) {
+        return Some(index as u64 + low);
+    }
+    if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    text.parse().ok()
+}
+
+const MONTHS: &[&str] =
+    &["JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC"];
+const WEEKDAYS: &[&str] = &["SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"];
+const DAY: u64 = 86_400;
+/// Eight years have a 29th of February, whatever the century.
+const DAYS_SEARCHED: u64 = 8 * 366 + 1;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stream::time::{format_time, parse_time};
+
+    #[test]
+    fn times_come_again() {
+        for (pattern, after, next) in [
+            ("0 30 9 * * *", "2026-11-21T09:45:53Z", "2026-11-22T09:30:00Z"),
+            ("*/15 * * * * *", "2026-11-21T09:45:53.5Z", "2026-11-21T09:46:00Z"),
+            ("0 0 12 ? * MON-FRI", "2026-11-21T09:45:53Z", "2026-11-23T12:00:00Z"),
+            ("0 0 0 29 feb *", "2026-11-21T09:45:53Z", "2028-02-29T00:00:00Z"),
+            ("0 0 0 1 * 0", "2026-11-21T09:45:53Z", "2026-11-22T00:00:00Z"),
+            ("@hourly", "2026-11-21T09:45:53Z", "2026-11-21T10:00:00Z"),
+            ("5/20 0 0 * * 7", "2026-11-22T00:00:05Z", "2026-11-22T00:00:25Z"),
+            ("@yearly", "2026-01-01T00:00:00Z", "2027-01-01T00:00:00Z"),
+        ] {
+            let cron = Cron::parse(pattern).unwrap();
+            let found = cron.next_after(parse_time(after).unwrap()).unwrap();
+            assert_eq!(format_time(found), next, "{pattern}");
+        }
+        assert_eq!(Cron::parse("0 0 0 31 2 *").unwrap().next_after(0), None);
+    }
+
+    #[test]
+    fn what_is_no_pattern_is_refused() {
+        for bad in [
+            "",
+            "* * * * *",
+            "60 * * * * *",
+            "a * * * * *",
+            "*/0 * * * * *",
+            "5-1 * * * * *",
+            "@foo",
+            "* * * 0 * *",
+            "* * * * 13 *",
+        ] {
+            assert_eq!(Cron::parse(bad), None, "{bad}");
+        }
+    }
+}
