@@ -9,6 +9,7 @@
 mod api;
 mod check;
 mod config;
+pub mod consumer;
 mod context;
 mod counter;
 mod dedup;
