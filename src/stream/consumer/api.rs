@@ -23,6 +23,8 @@ pub struct Answer {
     pub headers: Vec<u8>,
     /// The body.
     pub body: Vec<u8>,
+    /// It tells what is wrong.
+    pub is_error: bool,
 }
 
 /// What is wrong with a create request that shows before its stream is looked for.
@@ -78,6 +80,7 @@ impl Consumers {
             "CONSUMER.LEADER.STEPDOWN" => Err(ApiError::CLUSTER_REQUIRED),
             _ => Ok(()),
         };
+        answer.is_error = done.is_err();
         if let Err(error) = done {
             answer.headers.clear();
             answer.body.clear();

@@ -30,6 +30,10 @@ mod requests;
 mod state;
 mod status;
 mod table;
+#[cfg(test)]
+mod table_tests;
+#[cfg(test)]
+mod test_stream;
 mod unacked;
 mod validate;
 mod waiting;

@@ -11,7 +11,7 @@ use super::status;
 use crate::proto::HeaderBlock;
 use crate::store::{Commit, Message, StorageKind};
 use crate::stream::{
-    short_hash, Context, Incoming, Outgoing, Purpose, Retention, StreamConfig, StreamView,
+    short_hash, ConsumerLimits, Context, Incoming, Outgoing, Purpose, Retention, StreamView,
 };
 use crate::subject::matches;
 
@@ -49,6 +49,12 @@ pub struct Consumers {
     /// The commit of the last message: what deliveries wait for.
     gate: Commit,
     note: Vec<u8>,
+    /// Messages were stored since the gate was set.
+    has_new: bool,
+    /// Consumers that deliver without being asked.
+    pushes: usize,
+    /// Messages that were removed before they were acknowledged, to be told.
+    terminated: Vec<(u32, Delivery, Removal)>,
 }
 
 impl Consumers {
@@ -69,15 +75,27 @@ impl Consumers {
         self.iter().any(|consumer| consumer.holds_messages() && consumer.filters.wants(subject))
     }
 
-    /// The names of those whose configuration is beyond the stream's limits for consumers.
-    pub fn beyond_limits(&self, config: &StreamConfig) -> Vec<&str> {
-        let limits = &config.consumer_limits;
+    /// The names of those whose configuration is beyond limits that a stream is to have.
+    pub fn beyond_limits(&self, limits: &ConsumerLimits) -> Vec<String> {
         let is_beyond = |consumer: &&Consumer| {
             limits.max_ack_pending > 0 && consumer.config.max_ack_pending > limits.max_ack_pending
                 || limits.inactive_threshold > 0
                     && consumer.config.inactive_threshold > limits.inactive_threshold
         };
-        self.iter().filter(is_beyond).map(|consumer| consumer.name.as_str()).collect()
+        let mut names: Vec<String> =
+            self.iter().filter(is_beyond).map(|consumer| consumer.name.clone()).collect();
+        names.sort_unstable();
+        names
+    }
+
+    /// Whether there is one of that name.
+    pub fn contains(&self, name: &str) -> bool {
+        self.by_name.contains_key(name)
+    }
+
+    /// Whether one would start to deliver if somebody listened.
+    pub fn awaits_interest(&self) -> bool {
+        self.pushes > 0
     }
 
     /// A pull request.
@@ -159,8 +177,8 @@ impl Consumers {
     }
 
     /// A message was stored.
-    pub fn stored(&mut self, seq: u64, subject: &[u8], view: &mut StreamView<'_>) {
-        self.gate = view.store.staged().max(self.gate);
+    pub fn stored(&mut self, seq: u64, subject: &[u8]) {
+        self.has_new = true;
         for consumer in self.slots.iter_mut().flatten() {
             let is_wanted = consumer.cursor.stored(seq, subject, &consumer.filters);
             let has_taker = consumer.is_bound || !consumer.waiting.is_empty();
@@ -171,19 +189,12 @@ impl Consumers {
         }
     }
 
-    /// A message was removed; its subject, if it is known.
-    pub fn removed(
-        &mut self,
-        seq: u64,
-        subject: Option<&[u8]>,
-        removal: Removal,
-        view: &mut StreamView<'_>,
-        ctx: &mut Context<'_>,
-    ) {
-        for at in 0..self.slots.len() {
-            let Some(Some(consumer)) = self.slots.get_mut(at) else { continue };
+    /// A message was removed, not by a consumer; its subject, if that is known.
+    pub fn removed(&mut self, seq: u64, subject: Option<&[u8]>, removal: Removal) {
+        for consumer in self.slots.iter_mut().flatten() {
             consumer.cursor.removed(seq, subject, &consumer.filters);
             let Some(entry) = consumer.unacked.get(seq).copied() else { continue };
+            consumer.forget(seq);
             let delivery = Delivery {
                 deliveries: u64::from(entry.deliveries),
                 stream_seq: seq,
@@ -191,27 +202,31 @@ impl Consumers {
                 time: 0,
                 pending: 0,
             };
-            consumer.forget(seq);
-            consumer.ack_floor.at = ctx.now;
-            let reason: &[u8] = match removal {
-                Removal::Deleted => b"Unacknowledged message was deleted",
-                Removal::Limits => b"Message deleted by stream limits",
-            };
-            consumer.advise_terminated(view, ctx, &delivery, reason);
-            let index = consumer.index;
-            self.touch(index, ctx.now);
+            self.terminated.push((consumer.index, delivery, removal));
+            if !consumer.is_listed {
+                consumer.is_listed = true;
+                self.changed.push(consumer.index);
+            }
         }
     }
 
-    /// Messages were removed by a purge, or in such numbers that they were not told one by one.
-    pub fn purged(&mut self, view: &mut StreamView<'_>, ctx: &mut Context<'_>) {
+    /// Many messages were removed at once.
+    pub fn purged(&mut self, view: &mut StreamView<'_>) {
         for at in 0..self.slots.len() {
             let Some(Some(consumer)) = self.slots.get_mut(at) else { continue };
             consumer.reconcile(view.store);
             let index = consumer.index;
             self.keep_state(index, view);
-            self.touch(index, ctx.now);
+            self.mark_ready(index);
         }
+    }
+
+    /// The stream's configuration changed.
+    pub fn stream_updated(&mut self, view: &mut StreamView<'_>, ctx: &mut Context<'_>) {
+        view.store.begin_group();
+        self.release_unneeded(view);
+        view.store.end_group();
+        self.flush(view, ctx);
     }
 
     /// Somebody began or ceased to listen to `pattern`.
@@ -235,6 +250,9 @@ impl Consumers {
     /// Sends what can be sent, and writes notes of what happened. Returns whether it wants to be
     /// called again.
     pub fn deliver(&mut self, view: &mut StreamView<'_>, ctx: &mut Context<'_>) -> bool {
+        if std::mem::take(&mut self.has_new) {
+            self.gate = view.store.staged().max(self.gate);
+        }
         self.flush(view, ctx);
         self.scratch.pass += 1;
         for _ in 0..self.ready.len().min(CONSUMERS_MAX) {
@@ -294,7 +312,7 @@ impl Consumers {
 
     /// Whether [`deliver`](Self::deliver) has something to do.
     pub fn is_ready(&self) -> bool {
-        !self.ready.is_empty() || !self.changed.is_empty()
+        !self.ready.is_empty() || !self.changed.is_empty() || !self.terminated.is_empty()
     }
 
     /// The stream is deleted, and so are its consumers.
@@ -333,7 +351,7 @@ impl Consumers {
     }
 
     /// Appends everything there is, for [`restore`](Self::restore).
-    pub fn snapshot(&mut self, out: &mut Vec<u8>) {
+    pub fn snapshot(&self, out: &mut Vec<u8>) {
         let kept: Vec<&Consumer> = self.iter().filter(|consumer| consumer.is_kept).collect();
         notes::write_number(out, kept.len() as u64);
         for consumer in kept {
@@ -342,7 +360,8 @@ impl Consumers {
     }
 
     /// Brings back a snapshot, before notes are replayed. False if it makes no sense.
-    pub fn restore(&mut self, mut snapshot: &[u8], stream: &str) -> bool {
+    pub fn restore(&mut self, mut snapshot: &[u8], view: &mut StreamView<'_>) -> bool {
+        let stream = view.name();
         let Some(count) = notes::read_number(&mut snapshot) else { return snapshot.is_empty() };
         for _ in 0..count {
             let Some(consumer) = Consumer::read_state(&mut snapshot, stream) else { return false };
@@ -352,7 +371,8 @@ impl Consumers {
     }
 
     /// Does what a note says, which begins with byte 1. False if it makes no sense.
-    pub fn replay_note(&mut self, note: &[u8], stream: &str) -> bool {
+    pub fn replay_note(&mut self, note: &[u8], view: &mut StreamView<'_>) -> bool {
+        let stream = view.name();
         let Some((&NOTE, rest)) = note.split_first() else { return false };
         let Some((note_kind, mut rest)) = rest.split_first() else { return false };
         match *note_kind {
@@ -557,6 +577,17 @@ impl Consumers {
 
     /// Writes notes of what changed, and removes what nobody needs any more, together.
     pub(super) fn flush(&mut self, view: &mut StreamView<'_>, ctx: &mut Context<'_>) {
+        for (index, delivery, removal) in std::mem::take(&mut self.terminated) {
+            let reason: &[u8] = match removal {
+                Removal::Deleted => b"Unacknowledged message was deleted",
+                Removal::Limits => b"Message deleted by stream limits",
+            };
+            if let Some(consumer) = slot(&mut self.slots, index) {
+                consumer.ack_floor.at = ctx.now;
+                consumer.advise_terminated(view, ctx, &delivery, reason);
+                self.mark_ready(index);
+            }
+        }
         if self.changed.is_empty() && self.scratch.released.is_empty() {
             return;
         }
@@ -699,6 +730,10 @@ impl Consumers {
         if self.slots.len() <= at {
             self.slots.resize_with(at + 1, || None);
         }
+        if self.take(consumer.index).is_some() {
+            self.free.pop_back();
+        }
+        self.pushes += usize::from(consumer.config.is_push());
         self.by_name.insert(consumer.name.clone(), consumer.index);
         if let Some(slot) = self.slots.get_mut(at) {
             *slot = Some(Box::new(consumer));
@@ -708,6 +743,7 @@ impl Consumers {
     fn take(&mut self, index: u32) -> Option<Box<Consumer>> {
         let consumer = self.slots.get_mut(usize::try_from(index).ok()?)?.take()?;
         self.by_name.remove(&consumer.name);
+        self.pushes -= usize::from(consumer.config.is_push());
         self.free.push_back(index);
         Some(consumer)
     }
