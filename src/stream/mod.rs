@@ -20,7 +20,6 @@ mod engine_tests;
 mod error;
 mod expiry;
 pub mod json;
-mod no_consumers;
 mod nuid;
 mod outbox;
 mod patterns;

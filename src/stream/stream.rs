@@ -1,10 +1,10 @@
 //! One stream: its configuration, messages and consumers, and what is derived from them.
 
 use super::config::{Retention, StreamConfig};
+use super::consumer::{Consumers, Removal};
 use super::dedup::Dedup;
 use super::expiry::Expiry;
 use super::json::{write_string, Object};
-use super::no_consumers::Consumers;
 use super::nuid::short_hash;
 use super::schedule::Schedules;
 use super::shared::Shared;
@@ -199,8 +199,10 @@ impl Stream {
             return false;
         }
         self.expiry.removed(seq);
-        let (consumers, mut view) = self.split(shared);
-        consumers.removed(seq, subject, &mut view);
+        // Only what somebody asks to be removed is erased.
+        let removal = if erase { Removal::Deleted } else { Removal::Limits };
+        let (consumers, _) = self.split(shared);
+        consumers.removed(seq, subject, removal);
         true
     }
 

@@ -13,8 +13,7 @@ use super::AckPolicy;
 use crate::proto::HeaderBlock;
 use crate::store::Message;
 use crate::stream::json::{self, Decoder, Field, JsonError, Object};
-use crate::stream::time::format_time;
-use crate::stream::{short_hash, ApiCall, ApiError, Context, Retention, StreamView};
+use crate::stream::{ApiCall, ApiError, Context, Retention, StreamView};
 
 /// What a request is answered with. No body: nothing is said.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -97,11 +96,11 @@ impl Consumers {
     ) -> Result<(), ApiError> {
         let request = read_create(call)?;
         let mut config = request.config;
-        let identity = short_hash(format_time(view.created).as_bytes());
+        let identity = view.identity;
         if config.direct || config.sourcing {
             let wanted = HeaderBlock::new(call.headers).get(b"Nats-Stream-Identity");
             if wanted.is_some_and(|wanted| wanted != identity.as_bytes()) {
-                return Err(ApiError::CONSUMER_STREAM_IDENTITY_MISMATCH.with(&identity));
+                return Err(ApiError::CONSUMER_STREAM_IDENTITY_MISMATCH.with(identity));
             }
             answer.headers.extend_from_slice(b"NATS/1.0\r\nNats-Stream-Identity: ");
             answer.headers.extend_from_slice(identity.as_bytes());

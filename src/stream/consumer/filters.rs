@@ -1,6 +1,7 @@
 //! Which messages a consumer wants.
 
-use crate::subject::{matches, tokens};
+use crate::stream::patterns::overlap;
+use crate::subject::matches;
 
 /// The subjects of a consumer: patterns that do not overlap; none for every subject.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -38,57 +39,13 @@ impl Filters {
         if self.patterns.is_empty() || other.patterns.is_empty() {
             return true;
         }
-        self.patterns
-            .iter()
-            .any(|one| other.patterns.iter().any(|other| patterns_overlap(one, other)))
-    }
-}
-
-/// Whether some subject matches both patterns.
-pub(super) fn patterns_overlap(one: &[u8], other: &[u8]) -> bool {
-    let mut left = tokens(one);
-    let mut right = tokens(other);
-    loop {
-        match (left.next(), right.next()) {
-            (None, None) => return true,
-            (Some(b">"), Some(_)) | (Some(_), Some(b">")) => return true,
-            (Some(b"*"), Some(_)) | (Some(_), Some(b"*")) => {}
-            (Some(left), Some(right)) if left == right => {}
-            _ => return false,
-        }
+        self.patterns.iter().any(|one| other.patterns.iter().any(|other| overlap(one, other)))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn patterns_overlap_if_a_subject_matches_both() {
-        for (one, other, expected) in [
-            ("a", "a", true),
-            ("a", "b", false),
-            ("a.*", "a.b", true),
-            ("a.*", "*.b", true),
-            ("a.>", "a", false),
-            ("a.>", "a.b.c", true),
-            ("a.>", "*.*", true),
-            (">", "a", true),
-            ("a.b", "a.b.c", false),
-            ("*.x.>", "a.*.y", true),
-        ] {
-            assert_eq!(
-                patterns_overlap(one.as_bytes(), other.as_bytes()),
-                expected,
-                "{one} {other}"
-            );
-            assert_eq!(
-                patterns_overlap(other.as_bytes(), one.as_bytes()),
-                expected,
-                "{other} {one}"
-            );
-        }
-    }
 
     #[test]
     fn no_filter_wants_everything() {

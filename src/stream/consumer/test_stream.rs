@@ -74,6 +74,7 @@ macro_rules! parts {
             limits: &$stream.limits,
             config: &$stream.config,
             created: 1,
+            identity: "aaaaaaaa",
             store: &mut $stream.store,
             server: &$stream.server,
             server_limits: &$stream.server_limits,

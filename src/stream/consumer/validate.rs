@@ -2,7 +2,7 @@
 //! order in which nats-server makes them.
 
 use super::config::{AckPolicy, ConsumerConfig, DeliverPolicy, PriorityPolicy};
-use super::filters::patterns_overlap;
+use crate::stream::patterns::overlap;
 use crate::stream::time::format_duration;
 use crate::stream::{ApiError, JetStreamLimits, Retention, ServerLimits, StreamConfig};
 use crate::subject::{has_wildcard, is_valid_pattern, is_valid_subject};
@@ -205,7 +205,7 @@ fn check_push(config: &ConsumerConfig, stream: &StreamConfig) -> Result<(), ApiE
     if !is_valid_subject(subject) {
         return Err(ApiError::CONSUMER_INVALID_DELIVER_SUBJECT);
     }
-    if stream.subjects.iter().any(|own| patterns_overlap(own.as_bytes(), subject)) {
+    if stream.subjects.iter().any(|own| overlap(own.as_bytes(), subject)) {
         return Err(ApiError::CONSUMER_DELIVER_CYCLE);
     }
     if config.max_waiting != 0 {
@@ -274,7 +274,7 @@ fn check_filters(config: &ConsumerConfig) -> Result<(), ApiError> {
     }
     for (at, filter) in config.filter_subjects.iter().enumerate() {
         let mut others = config.filter_subjects.iter().skip(at + 1);
-        if others.any(|other| patterns_overlap(filter.as_bytes(), other.as_bytes())) {
+        if others.any(|other| overlap(filter.as_bytes(), other.as_bytes())) {
             return Err(ApiError::CONSUMER_OVERLAPPING_SUBJECT_FILTERS);
         }
     }
