@@ -172,8 +172,8 @@ impl Engine {
             }
             Some(Purpose::Flow(index, consumer)) => {
                 let Some(stream) = self.streams.get_mut(index) else { return };
-                let (consumers, mut view) = stream.split(&mut self.shared);
-                consumers.handle_flow_reply(consumer, incoming, &mut view, ctx);
+                let (consumers, _) = stream.split(&mut self.shared);
+                consumers.handle_flow_reply(consumer, incoming, ctx);
                 self.go_on(index, ctx);
             }
             Some(Purpose::DirectGet(index)) => {

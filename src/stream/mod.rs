@@ -12,6 +12,7 @@ mod batch;
 mod batch_tests;
 mod check;
 mod config;
+pub mod consumer;
 mod context;
 mod counter;
 mod cron;
@@ -27,7 +28,6 @@ mod feed;
 #[cfg(test)]
 mod feed_tests;
 pub mod json;
-mod no_consumers;
 mod nuid;
 mod outbox;
 mod patterns;

@@ -2,12 +2,12 @@
 
 use super::batch::Batches;
 use super::config::{Retention, StreamConfig};
+use super::consumer::{Consumers, Removal};
 use super::dedup::Dedup;
 use super::expiry::Expiry;
 use super::fast_batch::FastBatches;
 use super::feed::{feeds_of, Feed};
 use super::json::{write_string, Object};
-use super::no_consumers::Consumers;
 use super::nuid::short_hash;
 use super::schedule::Schedules;
 use super::shared::Shared;
@@ -215,8 +215,10 @@ impl Stream {
             return false;
         }
         self.expiry.removed(seq);
-        let (consumers, mut view) = self.split(shared);
-        consumers.removed(seq, subject, &mut view);
+        // Only what somebody asks to be removed is erased.
+        let removal = if erase { Removal::Deleted } else { Removal::Limits };
+        let (consumers, _) = self.split(shared);
+        consumers.removed(seq, subject, removal);
         true
     }
 

@@ -2,6 +2,7 @@
 
 use crate::proto::HeaderBlock;
 use crate::store::Commit;
+use crate::stream::consumer::{check_create, Answer as ConsumerAnswer};
 use crate::stream::engine::Engine;
 use crate::stream::json::{parse_first, JsonError, Object, Value};
 use crate::stream::outbox::Outgoing;
@@ -63,6 +64,8 @@ enum Action {
 /// The answer to a request.
 #[derive(Debug, Default)]
 pub(super) struct Answer {
+    /// Header block; empty for all but few.
+    pub(super) headers: Vec<u8>,
     pub(super) body: Vec<u8>,
     pub(super) is_error: bool,
     /// What has to be durable before it is told.
@@ -215,8 +218,6 @@ impl Engine {
         request: &Request<'_>,
         ctx: &mut Context<'_>,
     ) -> Result<Answer, ApiError> {
-        let index =
-            self.find_stream(request.account, request.stream).ok_or(ApiError::STREAM_NOT_FOUND)?;
         let call = ApiCall {
             verb: request.verb.name,
             stream: request.stream,
@@ -226,12 +227,18 @@ impl Engine {
             payload: request.payload,
             strict: self.shared.strict,
         };
+        if matches!(call.verb, "CONSUMER.CREATE" | "CONSUMER.DURABLE.CREATE") {
+            check_create(&call)?;
+        }
+        let index =
+            self.find_stream(request.account, request.stream).ok_or(ApiError::STREAM_NOT_FOUND)?;
         let stream = self.streams.get_mut(index).ok_or(ApiError::STREAM_NOT_FOUND)?;
-        let mut answer = Answer::default();
+        let mut said = ConsumerAnswer::default();
         let (consumers, mut view) = stream.split(&mut self.shared);
-        answer.is_error = !consumers.handle_api(&call, &mut view, ctx, &mut answer.body);
-        answer.gate = stream.store.staged();
-        Ok(answer)
+        consumers.handle_api(&call, &mut view, ctx, &mut said);
+        let gate = stream.store.staged();
+        let ConsumerAnswer { headers, body, is_error } = said;
+        Ok(Answer { headers, body, is_error, gate })
     }
 
     /// Says an answer, counts it, and tells auditors.
@@ -250,7 +257,7 @@ impl Engine {
                     to: request.reply,
                     subject: b"",
                     reply: b"",
-                    headers: b"",
+                    headers: &answer.headers,
                     payload: &answer.body,
                     failure: failure.as_deref(),
                 },
@@ -340,7 +347,7 @@ impl Answer {
         object.string("type", &verb.answer_type());
         fill(&mut object);
         object.close();
-        Self { body, is_error: false, gate }
+        Self { headers: Vec::new(), body, is_error: false, gate }
     }
 }
 
