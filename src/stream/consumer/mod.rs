@@ -24,6 +24,8 @@ mod delivery;
 mod filters;
 mod flow;
 mod info;
+#[cfg(test)]
+mod model_tests;
 mod notes;
 mod pull;
 mod requests;

@@ -262,6 +262,18 @@ impl TestStream {
         while self.consumers.deliver(&mut view, &mut ctx) {}
     }
 
+    /// Replays bytes after the two that say that they are changes of a consumer.
+    pub(super) fn replay_anything(&mut self, bytes: &[u8]) {
+        parts!(self, view, ctx);
+        let kinds = [0, 1, 2];
+        for kind in kinds {
+            let note = [&[1, kind], bytes].concat();
+            let _ = self.consumers.replay_note(&note, &mut view);
+        }
+        let _ = self.consumers.replay_note(&[&[1, 1, 0][..], bytes].concat(), &mut view);
+        let _ = &mut ctx;
+    }
+
     /// Everything that was said since the last call, without subscriptions.
     pub(super) fn said(&mut self) -> Vec<Got> {
         let mut said = Vec::new();
