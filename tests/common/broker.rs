@@ -16,7 +16,7 @@ pub(crate) struct Broker {
     host: String,
     port: u16,
     /// Keeps the configuration file while the process may reread it.
-    _config: Option<tempfile::NamedTempFile>,
+    config: Option<tempfile::NamedTempFile>,
 }
 
 /// What the process wrote to standard error so far.
@@ -38,7 +38,7 @@ pub(crate) fn config(text: &str) -> Broker {
     std::fs::write(file.path(), text).expect("the configuration is written");
     let path = file.path().to_str().expect("a UTF-8 path").to_owned();
     let mut broker = Broker::start(&["-c", &path]);
-    broker._config = Some(file);
+    broker.config = Some(file);
     broker
 }
 
@@ -79,7 +79,7 @@ impl Broker {
             let log = Arc::clone(&log);
             move || log.follow(stderr)
         });
-        Self { child, log, host: String::new(), port: 0, _config: None }
+        Self { child, log, host: String::new(), port: 0, config: None }
     }
 
     /// The binary under test.
@@ -136,6 +136,12 @@ impl Broker {
             Some(line) => line,
             None => panic!("no {text:?} in the log of process {}:\n{}", self.pid(), self.log()),
         }
+    }
+
+    /// Writes another configuration into the broker's file.
+    pub(crate) fn rewrite_config(&self, text: &str) {
+        let file = self.config.as_ref().expect("a broker on a configuration file");
+        std::fs::write(file.path(), text).expect("the configuration is written");
     }
 
     /// Sends a signal, named as kill(1) does: `TERM`, `USR2`.

@@ -35,6 +35,7 @@ mod no_responders;
 mod ops;
 mod prefixes;
 mod queues;
+mod reload;
 mod shards;
 mod subjects;
 mod tls;
