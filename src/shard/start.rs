@@ -152,6 +152,7 @@ pub fn run(options: &Options, log: &Log) -> Result<(), RunError> {
         let passwords = helpers.of_shard(shard);
         let versions = versions.take();
         let closed_max = options.max_closed_clients;
+        let proxy_protocol = options.proxy_protocol;
         let builder = LocalExecutorBuilder::new(glommio::Placement::Fixed(placement.cpu(shard)))
             .name(&format!("shard-{shard}"))
             .io_memory(EXECUTOR_IO_MEMORY)
@@ -159,6 +160,9 @@ pub fn run(options: &Options, log: &Log) -> Result<(), RunError> {
         let executor = builder.spawn(move || async move {
             let mut core = Core::new(config);
             core.remember_closed(closed_max);
+            if proxy_protocol {
+                core.expect_proxy_headers();
+            }
             let task = ShardTask::new(core, endpoint, acceptor, control, passwords)?;
             let task = task.answering(mailbox).reloading(versions);
             task.run().map_err(|error| RunError::RingFailed { shard, error })
@@ -429,6 +433,9 @@ fn announce_ready(options: &Options, log: &Log, address: SocketAddr) {
         log.info(format_args!("Listening for client connections on [{host}]:{port}"));
     } else {
         log.info(format_args!("Listening for client connections on {host}:{port}"));
+    }
+    if options.proxy_protocol {
+        log.info(format_args!("PROXY protocol enabled for client connections"));
     }
     log.info(format_args!("Server is ready"));
 }
