@@ -362,6 +362,7 @@ fn switch(key: Key, options: &mut Options) -> &mut bool {
         Key::Debug => &mut options.debug,
         Key::AllowNonTls => &mut options.allow_non_tls,
         Key::Syslog => &mut options.syslog,
+        Key::ProxyProtocol => &mut options.proxy_protocol,
         Key::LogTime => &mut options.log_time,
         Key::LogTimeUtc => &mut options.log_time_utc,
         _ => &mut options.trace,

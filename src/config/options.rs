@@ -122,6 +122,8 @@ pub struct Options {
     /// Log files kept, the current one included. 0, the default: all of them.
     pub log_max_files: usize,
 
+    /// `true`: client connections may begin with the header of a proxy.
+    pub proxy_protocol: bool,
     /// Address of the monitoring port if it is not [`Options::host`].
     pub http_host: Option<String>,
     /// Monitoring port: 0, the default, is none; [`PORT_ANY`] is any free one.
@@ -245,6 +247,7 @@ impl Default for Options {
             log_file: None,
             log_size_limit: 0,
             log_max_files: 0,
+            proxy_protocol: false,
             http_host: None,
             http_port: 0,
             http_base_path: String::new(),

@@ -24,6 +24,7 @@ pub mod fuzz;
 mod headers;
 mod info;
 mod parser;
+mod proxy;
 mod writer;
 
 pub use command::{Command, Parsed, ParserLimits, Publish};
@@ -33,6 +34,7 @@ pub use error::{CloseReason, ProtoError, WireError};
 pub use headers::{write_no_responders, write_status_block, HeaderBlock, Headers};
 pub use info::{validate_client_info, InfoTemplate, PerClient, ServerInfo};
 pub use parser::parse;
+pub use proxy::{parse_proxy_header, ProxyError, ProxyHeader};
 pub use writer::{
     write_message, write_message_without_headers, write_publish, Message, OK, PING, PONG,
 };

@@ -13,6 +13,10 @@ pub(super) fn say(event: Event, control: &Control) -> Option<Box<SlowConsumer>> 
             say_closed(&who, reason, (pending, chunks), slow.as_deref(), control);
             slow
         }
+        Event::Warning { text } => {
+            control.log.warning(format_args!("{text}"));
+            None
+        }
         Event::Error { cid, host, text } => {
             control.log.error(format_args!("{} - cid:{cid} - {text}", address(&host)));
             None

@@ -156,6 +156,7 @@ pub fn run(options: &Options, log: &Log) -> Result<(), RunError> {
         let (ready, opened) = std::sync::mpsc::channel();
         let waits = storing.is_some();
         let (bell, shard_log) = (watch.clone(), log.clone());
+        let proxy_protocol = options.proxy_protocol;
         let builder = LocalExecutorBuilder::new(glommio::Placement::Fixed(placement.cpu(shard)))
             .name(&format!("shard-{shard}"))
             .io_memory(EXECUTOR_IO_MEMORY)
@@ -180,6 +181,9 @@ pub fn run(options: &Options, log: &Log) -> Result<(), RunError> {
                 }
             };
             drop(ready.send(Ok(())));
+            if proxy_protocol {
+                core.expect_proxy_headers();
+            }
             let task = ShardTask::new(core, endpoint, acceptor, control, passwords)?;
             let task = task.answering(mailbox).reloading(versions).storing(jetstream);
             task.run().map_err(|error| RunError::RingFailed { shard, error })
@@ -506,6 +510,9 @@ fn announce_ready(options: &Options, log: &Log, address: SocketAddr) {
         log.info(format_args!("Listening for client connections on [{host}]:{port}"));
     } else {
         log.info(format_args!("Listening for client connections on {host}:{port}"));
+    }
+    if options.proxy_protocol {
+        log.info(format_args!("PROXY protocol enabled for client connections"));
     }
     log.info(format_args!("Server is ready"));
 }

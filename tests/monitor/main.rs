@@ -25,4 +25,5 @@ mod http;
 mod metrics;
 mod pages;
 mod prometheus;
+mod proxied;
 mod startup;

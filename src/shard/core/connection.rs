@@ -122,6 +122,8 @@ pub(super) struct Connection {
     pub(super) out_bytes: u64,
     /// Times that it was slowed down.
     pub(super) stalls: u64,
+    /// Its first bytes may be a proxy's header.
+    pub(super) awaits_proxy: bool,
     /// When it was accepted.
     pub(super) opened_at: u64,
     /// When messages were last sent to it, and how many had been by then.
@@ -191,6 +193,7 @@ impl Connection {
             out_messages: 0,
             out_bytes: 0,
             stalls: 0,
+            awaits_proxy: false,
             opened_at: 0,
             sent_at: 0,
             sent_messages: 0,

@@ -84,6 +84,9 @@ impl Core {
         if connection.phase != Phase::Open {
             return;
         }
+        if connection.awaits_proxy {
+            return self.handle_first_bytes(key, bytes);
+        }
         if connection.is_waiting() {
             connection.inbox.extend_from_slice(bytes);
             let waiting = connection.inbox.len() - connection.inbox_parsed;

@@ -35,6 +35,7 @@ impl Core {
         if let Some(connection) = self.deliverer.connections.get(key) {
             connection.ping_due = due;
             connection.opened_at = self.now;
+            connection.awaits_proxy = self.proxy_headers;
         }
         self.timers.set(due, Timer::Ping, key);
         self.send_info(key, false);
@@ -129,6 +130,7 @@ impl Core {
                         self.resume_if_free(key);
                     }
                 }
+                Timer::ProxyHeader => self.handle_header_timer(key),
                 Timer::Write => self.handle_write_timer(key),
                 Timer::LameDuck => self.close_next_for_lame_duck(),
             }
@@ -373,7 +375,12 @@ impl Core {
         let payload_max = account.and_then(|account| account.limits.payload);
         let per_client = PerClient {
             client_id: client.cid,
-            client_ip: client.host.split_once('\0').map_or(&*client.host, |(ip, _)| ip),
+            client_ip: if connection.awaits_proxy {
+                // Whose it is will be known with its first bytes.
+                ""
+            } else {
+                client.host.split_once('\0').map_or(&*client.host, |(ip, _)| ip)
+            },
             connect_info,
             remote_account: account.filter(|_| connect_info).map_or("", |account| &account.name),
             account_is_system: connect_info && account.is_some_and(|account| account.is_system),

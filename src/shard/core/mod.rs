@@ -43,6 +43,7 @@ mod lifecycle;
 mod login;
 mod no_responders;
 mod permitted;
+mod proxied;
 mod publish;
 mod random;
 mod reload;

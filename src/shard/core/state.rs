@@ -153,6 +153,8 @@ pub struct Core {
     pub(super) ready: Vec<ConnKey>,
     pub(super) events: Vec<Event>,
     pub(super) closed: ClosedRing,
+    /// Connections may begin with the header of a proxy.
+    pub(super) proxy_headers: bool,
     pub(super) internal: Internal,
     pub(super) lame_duck: bool,
     /// Nanoseconds between two closed connections in lame duck mode.
@@ -180,6 +182,11 @@ pub enum Event {
         label: String,
         /// Who it is in detail, if it was too slow.
         slow: Option<Box<SlowConsumer>>,
+    },
+    /// A warning for the log.
+    Warning {
+        /// What to say.
+        text: String,
     },
     /// What an operator wants to know.
     Info {
@@ -259,6 +266,7 @@ impl Core {
             ready: Vec::new(),
             events: Vec::new(),
             closed: ClosedRing::default(),
+            proxy_headers: false,
             internal: Internal::default(),
             lame_duck: false,
             lame_duck_gap: 0,
