@@ -5,9 +5,7 @@
 
 #![expect(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
 
-use std::fs::File;
 use std::hint::black_box;
-use std::io::Read;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -123,18 +121,19 @@ fn wake_up(criterion: &mut Criterion) {
     drop(sleeping.join());
 }
 
-/// Parks as a shard does, with a blocking read in place of the executor's.
+/// Parks as a shard does: in its ring.
 fn sleep_and_report(mut endpoint: Endpoint<Option<Instant>, Duration>) {
-    let Ok(ring) = Ring::new(&RingConfig::default()) else { return };
-    let Ok(eventfd) = ring.try_clone_event_fd() else { return };
-    let mut eventfd = File::from(eventfd);
-    if endpoint.set_wake_fd(ring.event_fd()).is_err() {
+    let Ok(mut ring) = Ring::new(&RingConfig::default()) else { return };
+    ring.arm_wake();
+    if endpoint.set_wake_fd(ring.event_fd()).is_err() || ring.enter().is_err() {
         return;
     }
+    let mut completions = Vec::new();
     loop {
         if endpoint.begin_park(false) {
-            drop(eventfd.read(&mut [0; 8]));
+            drop(ring.wait());
             endpoint.end_park();
+            ring.reap(&mut completions, 16);
         }
         while let Some(pushed) = endpoint.take_control(0) {
             match pushed {

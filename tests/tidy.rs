@@ -25,7 +25,6 @@ const UNSAFE_FILES: &[(&str, &str)] = &[
     ("loadgen/src/sys/process.rs", "process calls"),
     ("loadgen/src/sys/signal.rs", "signal calls"),
     ("src/host/system_calls.rs", "C library calls"),
-    ("src/mesh/bell.rs", "eventfd calls"),
     ("src/mesh/bounded.rs", "slots of a lane"),
     ("src/mesh/linked.rs", "blocks of a lane"),
     ("src/mesh/sync.rs", "cells that loom can watch"),

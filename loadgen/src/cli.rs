@@ -61,6 +61,10 @@ enum Command {
         /// The subscribers of a subject form a queue group.
         #[arg(long)]
         queue: bool,
+        /// Idle connections opened after the subscribers and before the publishers: a server that
+        /// places connections on its cores in turn places the publishers elsewhere then.
+        #[arg(long, default_value_t = 0)]
+        between: usize,
     },
     /// Requests and replies.
     Request {
@@ -493,20 +497,24 @@ fn workload(command: &Command, rate: Option<f64>) -> Result<Workload, Error> {
         return Err(Error::Usage("the rate must be above zero".into()));
     }
     Ok(match *command {
-        Command::PubSub { pubs, subs, size, distinct, queue } => Workload::PubSub(PubSub {
-            publishers: pubs,
-            subscribers: subs,
-            size,
-            distinct,
-            queue,
-            rate,
-        }),
+        Command::PubSub { pubs, subs, size, distinct, queue, between } => {
+            Workload::PubSub(PubSub {
+                publishers: pubs,
+                subscribers: subs,
+                size,
+                distinct,
+                queue,
+                between,
+                rate,
+            })
+        }
         Command::Latency { pubs, subs, size } => Workload::PubSub(PubSub {
             publishers: pubs,
             subscribers: subs,
             size,
             distinct: false,
             queue: false,
+            between: 0,
             rate: Some(rate.unwrap_or(50_000.0)),
         }),
         Command::Request { requesters, responders, in_flight, size } => {

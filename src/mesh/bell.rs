@@ -9,7 +9,7 @@ pub(super) use flag::Bell;
 mod descriptor {
     use std::fs::File;
     use std::io::{self, Write};
-    use std::os::fd::{BorrowedFd, RawFd};
+    use std::os::fd::BorrowedFd;
     use std::sync::OnceLock;
 
     /// A duplicate of the shard's eventfd, so that a shard that goes away never leaves its peers
@@ -21,14 +21,8 @@ mod descriptor {
             Self(OnceLock::new())
         }
 
-        pub(in super::super) fn attach(&self, eventfd: RawFd) -> io::Result<()> {
-            if eventfd < 0 {
-                return Err(io::Error::from_raw_os_error(libc::EBADF));
-            }
-            // SAFETY: the borrow ends within this function and serves only to duplicate the
-            // descriptor, which fails cleanly if it is not open; -1 is ruled out above.
-            let borrowed = unsafe { BorrowedFd::borrow_raw(eventfd) };
-            let owned = borrowed.try_clone_to_owned()?;
+        pub(in super::super) fn attach(&self, eventfd: BorrowedFd<'_>) -> io::Result<()> {
+            let owned = eventfd.try_clone_to_owned()?;
             // A second attachment would leave peers that read the first one ringing it: refuse.
             self.0.set(File::from(owned)).map_err(|_| io::ErrorKind::AlreadyExists.into())
         }

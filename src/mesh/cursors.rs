@@ -79,18 +79,4 @@ impl Cursors {
     pub(super) fn routed(&self) -> u64 {
         self.produced.0.routed.load(Ordering::Acquire)
     }
-
-    /// Items on their way. A snapshot: exact only for a caller that is one of the two ends and only
-    /// on its own side.
-    pub(super) fn depth(&self, lane: usize) -> usize {
-        // The reader first: read the other way round, items taken in between would count as
-        // negative. So the answer can only be too high.
-        let consumed = self.consumed(lane);
-        self.produced(lane).wrapping_sub(consumed)
-    }
-
-    /// Whether anything waits that its receiver must act on. Recycled buffers do not count.
-    pub(super) fn is_waiting(&self) -> bool {
-        self.depth(CONTROL) != 0 || self.depth(DATA) != 0
-    }
 }

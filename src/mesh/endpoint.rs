@@ -4,12 +4,12 @@ use std::cell::Cell;
 #[cfg(not(loom))]
 use std::io;
 #[cfg(not(loom))]
-use std::os::fd::RawFd;
+use std::os::fd::BorrowedFd;
 
 use super::bounded::{self, bounded};
 use super::cursors::{Cursors, CONTROL, DATA, RECYCLED};
 use super::linked::{self, linked};
-use super::parking::{Parking, Touch, NEVER};
+use super::parking::{Parking, Touch};
 use super::sync::{fence, Arc, Ordering};
 use super::watch::Watch;
 
@@ -25,7 +25,6 @@ pub struct Endpoint<C, D> {
     peers: Vec<Peer<C, D>>,
     /// Peers whose `touch` is set, each once.
     touched: Vec<usize>,
-    turns: u64,
     wakes: u64,
 }
 
@@ -85,7 +84,6 @@ pub fn mesh<C: Send, D: Send>(shards: usize, data_lane_batches: usize) -> Vec<En
         shared: Arc::clone(&shared),
         peers: outbound.into_iter().zip(inbound).map(Peer::new).collect(),
         touched: Vec::with_capacity(shards),
-        turns: 0,
         wakes: 0,
     })
     .collect()
@@ -167,7 +165,7 @@ impl<C, D> Endpoint<C, D> {
     /// every counter it waits for after each `false` and after each sleep.
     #[must_use = "a shard that did not park must not sleep"]
     pub fn begin_park(&mut self, awaits_routed: bool) -> bool {
-        // A peer left asleep on what we pushed would sleep until the watchdog finds it.
+        // A peer left asleep on what we pushed would sleep on.
         self.wake_parked();
         let parking = &self.shared.parking[self.own];
         parking.park(awaits_routed);
@@ -197,26 +195,13 @@ impl<C, D> Endpoint<C, D> {
         self.shared.parking[self.own].unpark();
     }
 
-    /// Counts a turn, so that the watchdog sees the shard alive.
-    #[inline]
-    pub fn turn(&mut self) {
-        self.turns += 1;
-        self.shared.parking[self.own].publish_turns(self.turns);
-    }
-
-    /// Tells the watchdog when this shard must run next at the latest.
-    #[inline]
-    pub fn publish_deadline(&mut self, nanoseconds: Option<u64>) {
-        self.shared.parking[self.own].publish_deadline(nanoseconds.unwrap_or(NEVER));
-    }
-
     /// Attaches the eventfd that wakes this shard, before any peer pushes to it. The descriptor is
     /// duplicated: the caller keeps its own.
     ///
     /// # Errors
     /// That of duplicating it, or `AlreadyExists` if one was attached before.
     #[cfg(not(loom))]
-    pub fn set_wake_fd(&self, eventfd: RawFd) -> io::Result<()> {
+    pub fn set_wake_fd(&self, eventfd: BorrowedFd<'_>) -> io::Result<()> {
         self.shared.parking[self.own].bell.attach(eventfd)
     }
 
@@ -258,7 +243,7 @@ impl<C, D> Endpoint<C, D> {
         self.wakes
     }
 
-    /// The view of all shards for the watchdog.
+    /// The view of all shards for threads that are none.
     pub fn watch(&self) -> Watch {
         Watch::new(Arc::clone(&self.shared))
     }

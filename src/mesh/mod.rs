@@ -3,7 +3,7 @@
 //! For every ordered pair of shards there is one control lane, one data lane and one lane that
 //! brings emptied data buffers back to the shard that filled them. A shard holds one [`Endpoint`],
 //! which is the writing end of every lane that leaves it and the reading end of every lane that
-//! arrives; [`Watch`] is the read-only view of all of them for the watchdog thread. The module
+//! arrives; [`Watch`] lets a thread that is no shard wake one. The module
 //! moves items it knows nothing about: what a control item or a batch means, and in which order of
 //! a turn they are pushed and taken, is the caller's business.
 //!

@@ -1,4 +1,4 @@
-//! Whether a shard sleeps, and the pulse by which the watchdog sees that it lives.
+//! Whether a shard sleeps.
 //!
 //! ```text
 //! parking shard                      pushing shard
@@ -12,15 +12,12 @@
 
 use super::bell::Bell;
 use super::cursors::Padded;
-use super::sync::{AtomicU64, AtomicU8, Ordering};
+use super::sync::{AtomicU8, Ordering};
 
 const AWAKE: u8 = 0;
 const PARKED: u8 = 1;
 const PARKED_AWAITING_ROUTED: u8 = 2;
 const NOTIFIED: u8 = 3;
-
-/// No deadline.
-pub(super) const NEVER: u64 = u64::MAX;
 
 /// Why a peer may have to wake a shard.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -33,27 +30,16 @@ pub(super) enum Touch {
     Item,
 }
 
-/// One shard's state as its peers and the watchdog see it.
+/// One shard's state as its peers see it.
 pub(super) struct Parking {
     /// Written when the shard parks and wakes, read by every peer that pushes to it.
     state: Padded<AtomicU8>,
-    /// Written every turn, read by the watchdog only; hence not on the line above.
-    pulse: Padded<Pulse>,
     pub(super) bell: Bell,
-}
-
-struct Pulse {
-    turns: AtomicU64,
-    deadline: AtomicU64,
 }
 
 impl Parking {
     pub(super) fn new() -> Self {
-        Self {
-            state: Padded(AtomicU8::new(AWAKE)),
-            pulse: Padded(Pulse { turns: AtomicU64::new(0), deadline: AtomicU64::new(NEVER) }),
-            bell: Bell::new(),
-        }
+        Self { state: Padded(AtomicU8::new(AWAKE)), bell: Bell::new() }
     }
 
     /// First step of parking; the caller then fences and looks at its lanes.
@@ -88,25 +74,5 @@ impl Parking {
                 .compare_exchange(state, NOTIFIED, Ordering::Relaxed, Ordering::Relaxed)
                 .is_ok()
             && self.bell.ring()
-    }
-
-    /// Written by the owner only.
-    #[inline]
-    pub(super) fn publish_turns(&self, turns: u64) {
-        self.pulse.0.turns.store(turns, Ordering::Relaxed);
-    }
-
-    pub(super) fn turns(&self) -> u64 {
-        self.pulse.0.turns.load(Ordering::Relaxed)
-    }
-
-    /// Written by the owner only.
-    #[inline]
-    pub(super) fn publish_deadline(&self, nanoseconds: u64) {
-        self.pulse.0.deadline.store(nanoseconds, Ordering::Relaxed);
-    }
-
-    pub(super) fn deadline(&self) -> u64 {
-        self.pulse.0.deadline.load(Ordering::Relaxed)
     }
 }

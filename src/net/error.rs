@@ -87,7 +87,7 @@ pub enum RingStep {
     Buffers,
     /// The eventfd.
     EventFd,
-    /// The watchdog's view.
+    /// The view of what the kernel has.
     Watch,
 }
 

@@ -12,7 +12,7 @@
 //! - A receive buffer belongs either to the kernel or to the caller; using one that was released
 //!   stops the process instead of reading what the kernel writes.
 //! - Operations reach the kernel in the order they were queued, also across the backlog.
-//! - A ring is used by the thread that made it. Other threads see it only through [`RingWatch`].
+//! - A ring is used by the thread that made it.
 //!
 //! # Bounds
 //! | queue | limit | metric | when full |
@@ -52,4 +52,3 @@ pub use flight::{Flight, Segment};
 pub use ring::Ring;
 pub use setup::RingConfig;
 pub use user_data::TOKEN_MAX;
-pub use watch::RingWatch;

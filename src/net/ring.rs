@@ -3,9 +3,8 @@
 use std::collections::VecDeque;
 use std::io;
 use std::marker::PhantomData;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::rc::Rc;
-use std::sync::atomic::{fence, Ordering};
 
 use io_uring::{cqueue, opcode, squeue, types, EnterFlags, IoUring};
 
@@ -43,7 +42,7 @@ pub struct Ring {
 const DROP_WAITS: u32 = 20;
 
 impl Ring {
-    /// Makes a ring for the calling thread, with its buffers lent and its eventfd registered.
+    /// Makes a ring for the calling thread, with its buffers lent.
     ///
     /// # Errors
     /// What the kernel lacks or forbids, and how to allow it.
@@ -52,10 +51,6 @@ impl Ring {
         let uring = config.build()?;
         let buffers = Buffers::new(&uring, config.receive_buffers, config.receive_buffer_bytes)?;
         let event_fd = event_fd().map_err(failed(RingStep::EventFd))?;
-        uring
-            .submitter()
-            .register_eventfd(event_fd.as_raw_fd())
-            .map_err(failed(RingStep::EventFd))?;
         // SAFETY: the descriptor is the ring's own, open for as long as `uring` lives, which
         // outlives this borrow.
         let descriptor = unsafe { BorrowedFd::borrow_raw(uring.as_raw_fd()) };
@@ -219,39 +214,6 @@ impl Ring {
         self.buffers.publish();
     }
 
-    /// Prepares for sleep on the eventfd: has the kernel signal it from now on, submits what is
-    /// queued, the deadline included, and looks for work once more. `false`: there is some, do not
-    /// sleep. Before the first
-    /// [`end_park`](Self::end_park) the eventfd is always signalled.
-    ///
-    /// # Errors
-    /// As [`enter`](Self::enter).
-    #[must_use = "a shard with work must not sleep"]
-    pub fn begin_park(&mut self) -> io::Result<bool> {
-        self.uring.completion().enable_eventfd();
-        // Between our consent to be signalled and our look at the flags. The kernel goes the
-        // other way: it sets the flag, then looks whether to signal.
-        fence(Ordering::SeqCst);
-        self.publish_buffers();
-        self.fill();
-        // Only x86 orders the kernel's two steps without a barrier of their own; elsewhere the
-        // kernel itself has to look.
-        if self.queued > 0 || !cfg!(target_arch = "x86_64") {
-            self.call(0)?;
-        }
-        let idle = !self.has_work();
-        if !idle {
-            self.end_park();
-        }
-        Ok(idle)
-    }
-
-    /// The shard runs: the kernel need not signal the eventfd, which would only make the next
-    /// sleep end at once.
-    pub fn end_park(&mut self) {
-        self.uring.completion().disable_eventfd();
-    }
-
     /// Whether an `enter` or a `reap` would do something.
     #[inline]
     pub fn has_work(&self) -> bool {
@@ -261,23 +223,10 @@ impl Ring {
             || self.watch.has_work()
     }
 
-    /// The eventfd on which the shard sleeps; it stays the ring's. Blocking, as an asynchronous
-    /// read needs it.
-    pub fn event_fd(&self) -> RawFd {
-        self.event_fd.as_raw_fd()
-    }
-
-    /// The eventfd once more, for an executor that wants a descriptor of its own.
-    ///
-    /// # Errors
-    /// That of duplicating it.
-    pub fn try_clone_event_fd(&self) -> io::Result<OwnedFd> {
-        self.event_fd.try_clone()
-    }
-
-    /// The view for the watchdog thread; it may outlive the ring.
-    pub fn watch(&self) -> RingWatch {
-        self.watch.clone()
+    /// The eventfd whose writes end a [`wait`](Self::wait) once [`arm_wake`](Self::arm_wake) was
+    /// called; it stays the ring's.
+    pub fn event_fd(&self) -> BorrowedFd<'_> {
+        self.event_fd.as_fd()
     }
 
     /// Operations beyond the submission queue.
@@ -295,7 +244,7 @@ impl Ring {
         self.held.len()
     }
 
-    /// System calls made by `enter` and `begin_park`.
+    /// System calls made by `enter` and `wait`.
     pub fn calls(&self) -> u64 {
         self.calls
     }

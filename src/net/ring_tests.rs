@@ -481,59 +481,57 @@ fn idle_ring_does_not_enter_the_kernel() {
     }
     assert_eq!(server.ring.calls(), calls);
     client.write_all(b"x").unwrap();
-    let watch = server.ring.watch();
-    let seen = thread::spawn(move || {
-        let start = Instant::now();
-        while !watch.has_work() && start.elapsed() < PATIENCE {
-            thread::yield_now();
-        }
-        watch.needs_enter()
-    });
-    assert!(seen.join().unwrap(), "another thread sees that the ring must enter");
+    let start = Instant::now();
+    while !server.ring.has_work() && start.elapsed() < PATIENCE {
+        thread::yield_now();
+    }
     server.ring.enter().unwrap();
     assert_eq!(server.ring.calls(), calls + 1);
-    assert_eq!(server.ring.watch().completions(), 1);
     assert_eq!(server.turn().len(), 1);
-    assert!(!server.ring.watch().has_work());
+    assert!(!server.ring.has_work());
 }
 
-// Goal: a sleeping shard is signalled for a completion that nobody has fetched, a running one is
-// not, and one that goes to sleep on a completion does not sleep. Method: read the eventfd in a
-// thread, which is what the executor's read does.
+// Goal: a sleeping shard wakes for a completion and for a write of its eventfd, and one that goes
+// to sleep on a completion does not sleep.
 #[test]
-fn eventfd_is_signalled_while_parked_and_only_then() {
+fn wait_ends_with_a_completion_or_a_write_of_the_eventfd() {
     let mut server = Server::with_buffers(4, 1024);
     let (mut client, socket) = server.connect();
     server.ring.receive(socket.as_raw_fd(), TOKEN);
+    server.ring.arm_wake();
     server.ring.enter().unwrap();
-    let mut eventfd = File::from(server.ring.try_clone_event_fd().unwrap());
-    let mut counter = [0; 8];
-
-    // Connections before the first `end_park` signalled it.
-    eventfd.read_exact(&mut counter).unwrap();
-    server.ring.end_park();
-    client.write_all(b"running").unwrap();
-    thread::sleep(Duration::from_millis(5));
-    assert!(server.ring.has_work());
-    assert!(!server.ring.begin_park().unwrap(), "a completion waits");
-    server.receive_exactly(b"running");
-
+    let eventfd = File::from(server.ring.event_fd().try_clone_to_owned().unwrap());
     for round in 0..200 {
-        assert!(server.ring.begin_park().unwrap(), "round {round}");
-        let mut writer = client.try_clone().unwrap();
+        let (mut writer, mut bell) = (client.try_clone().unwrap(), eventfd.try_clone().unwrap());
         let writing = thread::spawn(move || {
             if round % 2 == 0 {
                 thread::sleep(Duration::from_micros(200));
             }
-            writer.write_all(b"parked").unwrap();
+            if round % 3 == 0 {
+                bell.write_all(&1_u64.to_ne_bytes()).unwrap();
+            } else {
+                writer.write_all(b"asleep").unwrap();
+            }
         });
-        eventfd.read_exact(&mut counter).unwrap();
-        server.ring.end_park();
-        assert!(server.ring.has_work());
-        server.receive_exactly(b"parked");
+        server.ring.wait().unwrap();
+        assert!(server.ring.has_work(), "round {round}");
+        if round % 3 == 0 {
+            server.ring.enter().unwrap();
+            let mut events = Vec::new();
+            assert_eq!(server.ring.reap(&mut events, 16), 1);
+            assert!(events.is_empty(), "it is never reported");
+        } else {
+            server.receive_exactly(b"asleep");
+        }
         writing.join().unwrap();
         assert_eq!(server.ring.buffers_free(), 4);
     }
+    client.write_all(b"early").unwrap();
+    thread::sleep(Duration::from_millis(5));
+    let start = Instant::now();
+    server.ring.wait().unwrap();
+    assert!(start.elapsed() < PATIENCE);
+    server.receive_exactly(b"early");
 }
 
 // Goal: dropping a ring with everything in flight returns, and what it held is free. Method: a

@@ -1,19 +1,14 @@
-//! The watchdog's view of a ring: whether the kernel has something for its shard.
+//! Whether the kernel has something for a ring, without entering it.
 
 use std::io;
 use std::os::fd::BorrowedFd;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::Arc;
 
 use super::mapping::Mapping;
 
-/// Reads a ring's flags and completion positions from any thread.
-///
-/// It holds its own mapping of the ring's shared page, so it may outlive the ring: it then reports
-/// what was true at the end. Answers are snapshots.
-#[derive(Clone)]
-pub struct RingWatch {
-    page: Arc<Mapping>,
+/// Reads a ring's flags and completion positions from its own mapping of the ring's shared page.
+pub(super) struct RingWatch {
+    page: Mapping,
     offsets: Offsets,
 }
 
@@ -71,27 +66,26 @@ impl RingWatch {
             completion_tail: offset(raw.completion.tail)?,
         };
         // Offset zero of the descriptor is IORING_OFF_SQ_RING, which holds both queues' positions.
-        Ok(Self { page: Arc::new(Mapping::shared(ring, PAGE_BYTES)?), offsets })
+        Ok(Self { page: Mapping::shared(ring, PAGE_BYTES)?, offsets })
     }
 
     /// The kernel has completions that only an `enter` of the ring's thread can deliver.
     #[inline]
-    pub fn needs_enter(&self) -> bool {
+    pub(super) fn needs_enter(&self) -> bool {
         let flags = self.word(self.offsets.submission_flags).load(Ordering::Acquire);
         flags & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW) != 0
     }
 
     /// Completions that were delivered and not reaped.
     #[inline]
-    pub fn completions(&self) -> u32 {
-        // Head first, as it only follows the tail; a third thread could see them cross otherwise.
+    pub(super) fn completions(&self) -> u32 {
         let head = self.word(self.offsets.completion_head).load(Ordering::Acquire);
         self.word(self.offsets.completion_tail).load(Ordering::Acquire).wrapping_sub(head)
     }
 
     /// Whether the ring's shard has something to do here.
     #[inline]
-    pub fn has_work(&self) -> bool {
+    pub(super) fn has_work(&self) -> bool {
         self.needs_enter() || self.completions() != 0
     }
 

@@ -163,7 +163,6 @@ impl ShardTask {
             stop_peers(&core, &mut endpoint);
         })?;
         core.keep_spare_chunks(control.memory.spare_chunks);
-        ring.end_park();
         ring.arm_wake();
         if let Err(error) = endpoint.set_wake_fd(ring.event_fd()) {
             control.log.error(format_args!("a shard cannot be woken by its peers: {error}"));

@@ -35,6 +35,8 @@ pub struct PubSub {
     pub distinct: bool,
     /// The subscribers of a subject form a queue group.
     pub queue: bool,
+    /// Idle connections opened after the subscribers and before the publishers.
+    pub between: usize,
     /// Messages a second over all publishers; none means as fast as possible.
     pub rate: Option<f64>,
 }
@@ -83,6 +85,8 @@ struct Engine<'a> {
     buffer: ReadBuffer,
     publishers: Vec<Publisher>,
     subscribers: Vec<Subscriber>,
+    /// Held open, not used.
+    _idle: Vec<Connection>,
     channels: Vec<Channel>,
     recorder: Recorder,
     sent: u64,
@@ -130,6 +134,10 @@ impl<'a> Engine<'a> {
                 subscribers.push(Subscriber { connection, inbox, channel });
             }
         }
+        let mut idle = Vec::new();
+        for _ in 0..spec.between {
+            idle.push(Connection::open(target.address, &target.credentials, b"")?);
+        }
         let window_bytes = (options.window_bytes / channel_count).max(WINDOW_BYTES_MIN);
         let ring_bytes = (window_bytes / 2 / publishers_each).clamp(RING_BYTES_MIN, RING_BYTES_MAX);
         let mut publishers = Vec::new();
@@ -159,6 +167,7 @@ impl<'a> Engine<'a> {
             buffer: ReadBuffer::new(spec.size + 4096),
             publishers,
             subscribers,
+            _idle: idle,
             channels: channels.collect(),
             recorder: Recorder::start(options.span, target.process, progress),
             sent: 0,
