@@ -92,6 +92,7 @@ pub(crate) fn run(seed: u64, kills: u64) {
     eprintln!("{kills} deaths in {:.1} s", started.elapsed().as_secs_f64());
 }
 
+/// All parties, or those that `MIDGE_CRASH_PARTIES` names.
 fn parties() -> Vec<Box<dyn Party>> {
     let traits = |window, deletes, purges, batch| Traits { window, deletes, purges, batch };
     let models = [
@@ -107,8 +108,13 @@ fn parties() -> Vec<Box<dyn Party>> {
     }
     parties.push(Box::new(Churn::default()));
     parties.push(Box::new(Worker::default()));
+    let chosen = std::env::var("MIDGE_CRASH_PARTIES").unwrap_or_else(|_| PARTIES.into());
+    parties.retain(|party| chosen.split(',').any(|name| name == party.name()));
+    assert!(!parties.is_empty(), "MIDGE_CRASH_PARTIES names nobody: {chosen}");
     parties
 }
+
+const PARTIES: &str = "sync,window,delete,purge,churn";
 
 /// How one life goes.
 #[derive(Debug)]

@@ -5,8 +5,9 @@
 //! the kernel has taken: power cuts are simulated in process, beside the store.
 //!
 //! `MIDGE_CRASH_KILLS` is the number of deaths (50), `MIDGE_CRASH_SEED` repeats a run as far as
-//! timing allows, `MIDGE_CRASH_SHARDS` lists the shard counts to choose from (1,2,3), and `BROKER`
-//! names another binary: nats-server passes too, but for what is listed in [`Leniency`].
+//! timing allows, `MIDGE_CRASH_PARTIES` chooses who loads it, `MIDGE_CRASH_SHARDS` lists the shard
+//! counts to choose from (1,2,3), and `BROKER` names another binary: nats-server passes too, but
+//! for what is listed in [`Leniency`].
 
 #![allow(
     clippy::unwrap_used,
