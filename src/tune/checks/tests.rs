@@ -223,11 +223,11 @@ fn limits_count_what_the_broker_may_open_and_lock() {
         let lines = format!("Max open files {files} files\nMax locked memory {locked} bytes\n");
         good().with("/proc/self/limits", &lines)
     };
-    assert_eq!(unhappy(&limits("1024 66560", "16777216 16777216")), []);
+    assert_eq!(unhappy(&limits("1024 66560", "8388608 8388608")), []);
     let finding = only(&limits("20000 20000", "unlimited unlimited"));
     assert!(finding.by_hand.unwrap().contains("LimitNOFILE=66560"));
-    let finding = only(&limits("1 unlimited", "8388608 8388608"));
-    assert!(finding.by_hand.unwrap().contains("LimitMEMLOCK=16777216"));
+    let finding = only(&limits("1 unlimited", "65536 65536"));
+    assert!(finding.by_hand.unwrap().contains("LimitMEMLOCK=8388608"));
     assert_eq!(unhappy(&limits("nonsense", "")), []);
 }
 
