@@ -232,6 +232,16 @@ fn limits_count_what_the_broker_may_open_and_lock() {
 }
 
 #[test]
+fn a_quota_should_pay_for_every_shard() {
+    let quota = |text| good().with("/sys/fs/cgroup/cpu.max", text);
+    for text in ["max 100000\n", "200000 100000\n", "400000 100000\n"] {
+        assert_eq!(unhappy(&quota(text)), [], "{text}");
+    }
+    let finding = only(&quota("150000 100000\n"));
+    assert_eq!((finding.name, finding.is.as_str()), ("cpu-quota", "1.5 cores for 2 shards"));
+}
+
+#[test]
 fn frequencies_count_on_the_processors_of_shards_only() {
     let governor = |cpu| format!("/sys/devices/system/cpu/cpu{cpu}/cpufreq/scaling_governor");
     assert_eq!(unhappy(&good().with(&governor(2), "powersave\n")), []);
