@@ -18,6 +18,7 @@
 //! - [`outbound`]: what waits to be sent to one connection (*pure*)
 //! - [`monitor`]: pages over HTTP and `/metrics`, from snapshots of the shards
 //! - [`account`]: users, permissions, mappings, limits: who may do what (*pure*)
+//! - [`tune`]: `midge tune`: checks the machine and sets what can be set
 //! - [`config`]: options, command line, configuration file
 //! - [`log`]: log lines through a bounded queue to one writer thread
 //! - [`tls`]: certificates, and sessions driven on the buffers of sockets
@@ -39,3 +40,4 @@ pub mod store;
 pub mod stream;
 pub mod subject;
 pub mod tls;
+pub mod tune;

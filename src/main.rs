@@ -1,13 +1,18 @@
 //! `midge`: the command line to options, options to shards.
 
+use std::ffi::OsString;
 use std::io::Write;
 use std::process::ExitCode;
 
 use midge::config::{parse_command_line, Exit, Invocation, Options};
 use midge::log::{Log, LogOptions, LogTarget};
-use midge::shard;
+use midge::{shard, tune};
 
 fn main() -> ExitCode {
+    if let Some(exit) = command(std::env::args_os().skip(1)) {
+        say(&exit);
+        return ExitCode::from(exit.status);
+    }
     match parse_command_line(std::env::args_os()) {
         Invocation::Run { options, warnings } => {
             say(&Exit { stderr: warnings, ..Exit::default() });
@@ -17,6 +22,14 @@ fn main() -> ExitCode {
             say(&exit);
             ExitCode::from(exit.status)
         }
+    }
+}
+
+/// What a first argument that is a word does instead of serving.
+fn command(mut words: impl Iterator<Item = OsString>) -> Option<Exit> {
+    match words.next()?.to_str()? {
+        "tune" => Some(tune::run(words.collect(), &mut tune::LocalSystem)),
+        _ => None,
     }
 }
 

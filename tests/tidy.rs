@@ -47,6 +47,7 @@ const FLOORS: &[(&str, &[&str])] = &[
             "proto", "router", "store", "stream", "subject", "tls",
         ],
     ),
+    ("tune", &["config", "host", "net"]),
     ("client", &["account", "router", "proto", "subject"]),
     ("outbound", &["proto", "subject", "net"]),
     ("stream", &["store", "proto", "subject"]),
@@ -101,7 +102,6 @@ const FILE_LINES_MAX: usize = 1000;
 const OPTIONS_NOT_READ: &[(&str, &str)] = &[
     ("http_host", "read through `http_listen`"),
     ("port", "read through `bind_port`"),
-    ("store_dir", "taken because harnesses always pass it; nothing is stored yet"),
 ];
 
 #[test]

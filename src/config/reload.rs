@@ -172,6 +172,9 @@ const FIXED: &[Compare] = fixed! {
     "StoreDir": store_dir, debugged;
     "JetStream": jetstream, debugged;
     "Shards": shards, debugged;
+    "ShardCpus": shard_cpus, debugged;
+    "ShardBusyPoll": shard_busy_poll, duration;
+    "ShardMemory": shard_memory, plain;
 };
 
 fn plain<T: std::fmt::Display>(value: &T) -> String {

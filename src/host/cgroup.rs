@@ -10,11 +10,12 @@ use std::path::{Path, PathBuf};
 /// Processor time per unit of time that this process may use: 1.5 is one core and a half.
 /// `None` without a limit.
 pub fn cpu_quota() -> Option<f64> {
-    quota_of(&read("/proc/self/cgroup".as_ref()).unwrap_or_default(), &read)
+    cpu_quota_from(&read("/proc/self/cgroup".as_ref()).unwrap_or_default(), &read)
 }
 
-/// The same over any file system: `read` answers with the content of a file, if there is one.
-fn quota_of(membership: &str, read: &dyn Fn(&Path) -> Option<String>) -> Option<f64> {
+/// The same over any file system: `membership` is the content of `/proc/self/cgroup`, and `read`
+/// answers with the content of a file, if there is one.
+pub fn cpu_quota_from(membership: &str, read: &dyn Fn(&Path) -> Option<String>) -> Option<f64> {
     let quotas = group_dirs(membership).into_iter().filter_map(|dir| {
         let unified = read(&dir.join("cpu.max")).and_then(|text| parse_cpu_max(&text));
         unified.or_else(|| {
@@ -86,14 +87,14 @@ mod tests {
             ("/sys/fs/cgroup/a/cpu.max", "150000 100000\n"),
             ("/sys/fs/cgroup/cpu.max", "300000 100000\n"),
         ]);
-        assert_eq!(quota_of("0::/a/b\n", &system), Some(1.5));
+        assert_eq!(cpu_quota_from("0::/a/b\n", &system), Some(1.5));
     }
 
     #[test]
     fn version_two_in_a_container_asks_the_mount_itself() {
         let system = files(&[("/sys/fs/cgroup/cpu.max", "20000 100000\n")]);
-        assert_eq!(quota_of("0::/docker/0123\n", &system), Some(0.2));
-        assert_eq!(quota_of("0::/\n", &system), Some(0.2));
+        assert_eq!(cpu_quota_from("0::/docker/0123\n", &system), Some(0.2));
+        assert_eq!(cpu_quota_from("0::/\n", &system), Some(0.2));
     }
 
     #[test]
@@ -103,12 +104,12 @@ mod tests {
             ("/sys/fs/cgroup/cpu/slice/cpu.cfs_quota_us", "250000\n"),
             ("/sys/fs/cgroup/cpu/slice/cpu.cfs_period_us", "100000\n"),
         ]);
-        assert_eq!(quota_of(membership, &limited), Some(2.5));
+        assert_eq!(cpu_quota_from(membership, &limited), Some(2.5));
         let unlimited = files(&[
             ("/sys/fs/cgroup/cpu/slice/cpu.cfs_quota_us", "-1\n"),
             ("/sys/fs/cgroup/cpu/slice/cpu.cfs_period_us", "100000\n"),
         ]);
-        assert_eq!(quota_of(membership, &unlimited), None);
+        assert_eq!(cpu_quota_from(membership, &unlimited), None);
     }
 
     #[test]
@@ -116,6 +117,6 @@ mod tests {
         for text in ["", "max", "0 100000", "100000 0", "x y", "100000"] {
             assert_eq!(parse_cpu_max(text), None, "{text:?}");
         }
-        assert_eq!(quota_of("garbage\n::\n0::/x", &files(&[])), None);
+        assert_eq!(cpu_quota_from("garbage\n::\n0::/x", &files(&[])), None);
     }
 }

@@ -22,6 +22,7 @@ use super::passwords::Helpers;
 use super::placement::{Placement, PlacementError};
 use super::ports_file::{Ports, PortsFile};
 use super::reload::Reloader;
+use super::service::Service;
 use super::task::{Control, ShardTask};
 use super::transport::TlsListener;
 use crate::account::{Directory, DirectoryError, Secret, Single};
@@ -205,6 +206,9 @@ pub fn run(options: &Options, log: &Log) -> Result<(), RunError> {
     write_pid_file(options, log);
     announce_ready(options, log, address);
     let ports_file = PortsFile::write(options, &ports, log);
+    let service = Service::of_environment(log);
+    service.ready(&shown_address(options, address));
+    let watchdog = service.watch(watch.clone())?;
 
     let signal_thread =
         std::thread::Builder::new().name("signals".to_owned()).stack_size(1 << 20).spawn({
@@ -220,6 +224,9 @@ pub fn run(options: &Options, log: &Log) -> Result<(), RunError> {
                     }
                     control.raise(signal);
                     watch.wake(0);
+                    if [SIGINT, SIGTERM, SIGUSR2].contains(&signal) {
+                        service.stopping();
+                    }
                 }
             }
         })?;
@@ -235,6 +242,7 @@ pub fn run(options: &Options, log: &Log) -> Result<(), RunError> {
             }
         }
     }
+    drop(watchdog);
     if let Some(ports_file) = ports_file {
         ports_file.remove(log);
     }
@@ -504,17 +512,27 @@ pub(super) fn write_pid_file(options: &Options, log: &Log) {
 }
 
 fn announce_ready(options: &Options, log: &Log, address: SocketAddr) {
-    let host = options.host.trim_matches(|c| c == '[' || c == ']');
-    let port = address.port();
-    if host.contains(':') {
-        log.info(format_args!("Listening for client connections on [{host}]:{port}"));
-    } else {
-        log.info(format_args!("Listening for client connections on {host}:{port}"));
-    }
+    let shown = shown_address(options, address);
+    log.info(format_args!("Listening for client connections on {shown}"));
     if options.proxy_protocol {
         log.info(format_args!("PROXY protocol enabled for client connections"));
     }
+    if options.tls.is_some() {
+        let how = if options.allow_non_tls { "available" } else { "required" };
+        log.info(format_args!("TLS {how} for client connections"));
+    }
     log.info(format_args!("Server is ready"));
+}
+
+/// The host as asked for, the port as it became.
+fn shown_address(options: &Options, address: SocketAddr) -> String {
+    let host = options.host.trim_matches(|c| c == '[' || c == ']');
+    let port = address.port();
+    if host.contains(':') {
+        format!("[{host}]:{port}")
+    } else {
+        format!("{host}:{port}")
+    }
 }
 
 pub(super) fn nanoseconds(duration: Duration) -> u64 {

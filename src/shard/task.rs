@@ -317,6 +317,7 @@ impl ShardTask {
         if self.is_busy {
             self.turn_times.record(self.now - last);
         }
+        self.endpoint.turn();
         self.core.begin_turn(self.now);
         if self.endpoint.shards() > 1 {
             progress |= self.take_lanes();
