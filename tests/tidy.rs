@@ -99,10 +99,8 @@ const EMPTY_NAMES: &[&str] = &["common", "helpers", "manager", "misc", "types", 
 const FILE_LINES_MAX: usize = 1000;
 
 /// Fields of `Options` that nothing outside `config` reads, each with the reason.
-const OPTIONS_NOT_READ: &[(&str, &str)] = &[
-    ("http_host", "read through `http_listen`"),
-    ("port", "read through `bind_port`"),
-];
+const OPTIONS_NOT_READ: &[(&str, &str)] =
+    &[("http_host", "read through `http_listen`"), ("port", "read through `bind_port`")];
 
 #[test]
 fn unsafe_stands_in_listed_files_only() {

@@ -1,4 +1,4 @@
-//! Whether a shard sleeps.
+//! Whether a shard sleeps, and the pulse by which a watcher sees that it lives.
 //!
 //! ```text
 //! parking shard                      pushing shard
@@ -12,7 +12,7 @@
 
 use super::bell::Bell;
 use super::cursors::Padded;
-use super::sync::{AtomicU8, Ordering};
+use super::sync::{AtomicU64, AtomicU8, Ordering};
 
 const AWAKE: u8 = 0;
 const PARKED: u8 = 1;
@@ -34,12 +34,18 @@ pub(super) enum Touch {
 pub(super) struct Parking {
     /// Written when the shard parks and wakes, read by every peer that pushes to it.
     state: Padded<AtomicU8>,
+    /// Turns, written by the owner in each, read by a watcher only; hence not on the line above.
+    turns: Padded<AtomicU64>,
     pub(super) bell: Bell,
 }
 
 impl Parking {
     pub(super) fn new() -> Self {
-        Self { state: Padded(AtomicU8::new(AWAKE)), bell: Bell::new() }
+        Self {
+            state: Padded(AtomicU8::new(AWAKE)),
+            turns: Padded(AtomicU64::new(0)),
+            bell: Bell::new(),
+        }
     }
 
     /// First step of parking; the caller then fences and looks at its lanes.
@@ -74,5 +80,15 @@ impl Parking {
                 .compare_exchange(state, NOTIFIED, Ordering::Relaxed, Ordering::Relaxed)
                 .is_ok()
             && self.bell.ring()
+    }
+
+    /// Written by the owner only.
+    #[inline]
+    pub(super) fn publish_turns(&self, turns: u64) {
+        self.turns.0.store(turns, Ordering::Relaxed);
+    }
+
+    pub(super) fn turns(&self) -> u64 {
+        self.turns.0.load(Ordering::Relaxed)
     }
 }

@@ -15,6 +15,16 @@ impl Watch {
         Self { shared }
     }
 
+    /// Number of shards.
+    pub fn shards(&self) -> usize {
+        self.shared.parking.len()
+    }
+
+    /// How many turns the shard has counted with [`Endpoint::turn`](super::Endpoint::turn).
+    pub fn turns(&self, shard: usize) -> u64 {
+        self.shared.parking[shard].turns()
+    }
+
     /// Whether the shard is between `begin_park` and `end_park`.
     pub fn is_parked(&self, shard: usize) -> bool {
         self.shared.parking[shard].is_parked()
