@@ -1,7 +1,7 @@
 //! The blocks of one stream, and what changes them.
 
 use std::cell::RefCell;
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -25,11 +25,13 @@ pub(in crate::store) struct Blocks {
     pub(super) cache: Rc<RefCell<Cache>>,
     pub(super) source: Rc<dyn BlockSource>,
     pub(super) verdicts: Verdicts,
-    first_seq: u64,
-    last_seq: u64,
-    messages: u64,
-    bytes: u64,
-    last_time: u64,
+    /// Segments with blocks that lost messages.
+    pub(super) changed: BTreeSet<u32>,
+    pub(super) first_seq: u64,
+    pub(super) last_seq: u64,
+    pub(super) messages: u64,
+    pub(super) bytes: u64,
+    pub(super) last_time: u64,
     /// A sequence and its time: the first message's, once somebody asked.
     first_time: Option<(u64, u64)>,
 }
@@ -55,7 +57,11 @@ pub(in crate::store) struct SegmentPlace {
 /// Where a block's bytes are.
 #[derive(Clone, Debug)]
 pub(in crate::store) enum Place {
+    /// In memory only.
     Memory(Arc<Vec<u8>>),
+    /// In memory, and on the way to its place.
+    Writing(Arc<Vec<u8>>, SegmentPlace),
+    /// In a segment only.
     Segment(SegmentPlace),
 }
 
@@ -88,8 +94,8 @@ pub(in crate::store) struct Block {
 #[derive(Debug, Default)]
 pub(super) struct Tail {
     pub(super) facts: Facts,
-    bytes: Vec<u8>,
-    spots: Vec<Spot>,
+    pub(super) bytes: Vec<u8>,
+    pub(super) spots: Vec<Spot>,
     /// The subject of each spot.
     pub(super) subjects: Vec<u32>,
 }
@@ -118,6 +124,7 @@ impl Blocks {
             cache,
             source,
             verdicts: Verdicts::default(),
+            changed: BTreeSet::new(),
             first_seq: 0,
             last_seq: 0,
             messages: 0,
@@ -293,6 +300,24 @@ impl Blocks {
         self.kind
     }
 
+    /// Closed blocks there are.
+    pub(in crate::store) fn closed_count(&self) -> usize {
+        self.closed.len()
+    }
+
+    /// First and last sequence.
+    pub(in crate::store) fn ends(&self) -> (u64, u64) {
+        (self.first_seq, self.last_seq)
+    }
+
+    pub(in crate::store) fn last_time(&self) -> u64 {
+        self.last_time
+    }
+
+    pub(in crate::store) fn messages(&self) -> u64 {
+        self.messages
+    }
+
     pub(in crate::store) fn subject_count(&self) -> u64 {
         self.subjects.len() as u64
     }
@@ -327,7 +352,9 @@ impl Blocks {
         let key = Key { stream: self.stream, base: block.facts.base };
         let slot = match (cache.find(key), &block.place) {
             (Some(slot), _) => slot,
-            (None, Place::Memory(bytes)) => cache.share(key, block.salt(self.stream), bytes),
+            (None, Place::Memory(bytes) | Place::Writing(bytes, _)) => {
+                cache.share(key, block.salt(self.stream), bytes)
+            }
             (None, Place::Segment(place)) => {
                 let read = |into: &mut Vec<u8>| self.source.read(self.stream, *place, into);
                 cache.load(key, block.salt(self.stream), read)?
@@ -398,6 +425,7 @@ impl Blocks {
                 if let Some(subject) = subject {
                     closed.summary.decrement(subject);
                 }
+                self.changed.extend(closed.place.segment().map(|place| place.segment));
                 &mut closed.facts
             }
             None => &mut self.tail.facts,
@@ -493,7 +521,7 @@ impl Blocks {
         self.tail.subjects.clear();
     }
 
-    fn counted(&self, subject: usize, headers: usize, payload: usize) -> u64 {
+    pub(super) fn counted(&self, subject: usize, headers: usize, payload: usize) -> u64 {
         record_bytes(self.kind, subject, headers, payload)
     }
 }

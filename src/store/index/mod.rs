@@ -17,15 +17,18 @@ mod block;
 mod cache;
 mod gone;
 #[cfg(test)]
-mod model_tests;
+pub(super) mod model_tests;
+mod moving;
 mod order;
 mod queries;
 mod record;
 mod subjects;
 mod summary;
-mod varint;
+pub(super) mod varint;
 mod verdicts;
 
-pub(super) use block::{BlockSource, Blocks, SegmentPlace};
-pub(super) use cache::Cache;
-pub(super) use record::body_crc;
+pub(super) use block::{BlockSource, Blocks, Facts, SegmentPlace};
+pub(super) use cache::{Cache, CACHE_SLOTS};
+pub(super) use gone::Gone;
+pub(super) use moving::Leaving;
+pub(super) use record::{body_crc, Salt};

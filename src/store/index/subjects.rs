@@ -69,22 +69,28 @@ impl Subjects {
         self.insert(name, hash, Facts { first: seq, last: seq, count: 1, exact: true })
     }
 
-    /// Counts `count` messages of `name` somewhere in `first..=last`, above all counted before.
+    /// Counts `count` messages of `name` somewhere in `first..=last`.
     pub(super) fn add_many(&mut self, name: &[u8], first: u64, last: u64, count: u64) -> u32 {
         let hash = self.hash(name);
         if let Some(subject) = self.find_hashed(name, hash) {
-            self.count_more(subject, last, count);
+            self.count_more(subject, (first, last), count);
             return subject;
         }
         self.insert(name, hash, Facts { first, last, count, exact: false })
     }
 
     /// The same for a subject that is known.
-    pub(super) fn count_more(&mut self, subject: u32, last: u64, count: u64) {
+    pub(super) fn count_more(&mut self, subject: u32, (first, last): (u64, u64), count: u64) {
         let entry = &mut self.entries[subject as usize];
         entry.count += count;
-        entry.last = last;
-        entry.last_is_estimate = true;
+        if first < entry.first {
+            entry.first = first;
+            entry.first_is_estimate = true;
+        }
+        if last > entry.last {
+            entry.last = last;
+            entry.last_is_estimate = true;
+        }
     }
 
     /// One message less. Returns whether it was the last one, and the number is free now.

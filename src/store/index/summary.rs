@@ -21,16 +21,26 @@ impl Summary {
     /// Counts the numbers of `subjects`, which are sorted here.
     pub(super) fn of(subjects: &mut [u32]) -> Self {
         subjects.sort_unstable();
+        let runs = subjects.chunk_by(|a, b| a == b);
+        Self::encode(runs.map(|run| (run[0], run.len() as u64)))
+    }
+
+    /// Takes over counts, which ascend by subject.
+    pub(super) fn of_counts(counts: &[(u32, u32)]) -> Self {
+        Self::encode(counts.iter().map(|(subject, count)| (*subject, u64::from(*count))))
+    }
+
+    fn encode(counts: impl Iterator<Item = (u32, u64)>) -> Self {
         let mut bytes = Vec::new();
         let mut before = 0;
-        for run in subjects.chunk_by(|a, b| a == b) {
-            let difference = u64::from(run[0] - before) << TAG_BITS;
-            before = run[0];
-            if run.len() == 1 {
+        for (subject, count) in counts {
+            let difference = u64::from(subject - before) << TAG_BITS;
+            before = subject;
+            if count == 1 {
                 varint::put(&mut bytes, difference | ONE);
             } else {
                 varint::put(&mut bytes, difference | COUNT);
-                varint::put(&mut bytes, run.len() as u64);
+                varint::put(&mut bytes, count);
             }
         }
         Self { bytes: bytes.into() }

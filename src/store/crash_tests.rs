@@ -1,0 +1,101 @@
+//! Goal: what was acknowledged is there after any power cut, and nothing else than what was
+//! written in between. Method: the same random work, cut off at every operation of the disk, each
+//! time with several fates of what was not durable.
+
+use super::faulty_disk::{Cut, Fault, FaultyDisk};
+use super::rig::{Owner, Rig};
+use super::Damage;
+
+const CHANGES: usize = 200;
+
+/// Damage that a power cut may leave.
+fn is_harmless(damage: &Damage) -> bool {
+    matches!(
+        damage,
+        Damage::TornTail { .. }
+            | Damage::State { problem: "damaged", .. }
+            | Damage::FileShort { .. }
+    )
+}
+
+fn reopen(disk: FaultyDisk, seed: u64) -> Rig {
+    let rig = Rig::open(disk, seed).unwrap();
+    assert!(rig.owner.damage.iter().all(is_harmless), "{:?}", rig.owner.damage);
+    rig
+}
+
+#[test]
+fn a_clean_stop_leaves_nothing_to_replay() {
+    let mut rig = reopen(FaultyDisk::default(), 3);
+    rig.work(CHANGES, false);
+    rig.stop();
+    let copy = rig.disk.cut(Cut::Drop);
+    let mut again = reopen(copy, 4);
+    let (found, damaged) = again.owner.dump();
+    assert_eq!(damaged, 0);
+    assert_eq!(found, rig.history.last().unwrap().1);
+    assert_eq!(again.owner.damage, []);
+    let heads = |owner: &Owner| -> Vec<Vec<u8>> {
+        owner.streams.values().map(|owned| owned.head.clone()).collect()
+    };
+    assert_eq!(heads(&again.owner), heads(&rig.owner));
+    again.work(CHANGES, false);
+    again.stop();
+}
+
+#[test]
+fn every_power_cut_keeps_what_was_acknowledged() {
+    let mut full = reopen(FaultyDisk::default(), 9);
+    full.work(CHANGES, false);
+    let operations = full.disk.operations();
+    assert!(operations > 300, "{operations}");
+    for cut_at in 1..operations {
+        let disk = FaultyDisk::default();
+        disk.fail_at(cut_at, Fault::Off);
+        // Making the first directories may fail, too.
+        let Ok(mut rig) = Rig::open(disk, 9) else { continue };
+        rig.work(CHANGES, true);
+        let cuts = [Cut::Drop, Cut::Keep, Cut::Random(cut_at), Cut::Random(!cut_at)];
+        for cut in cuts {
+            let mut again = reopen(rig.disk.cut(cut), cut_at);
+            let (found, damaged) = again.owner.dump();
+            assert_eq!(damaged, 0, "cut at {cut_at}, {cut:?}");
+            rig.check(&found);
+            if cut_at % 7 == 0 {
+                again.work(20, false);
+                again.stop();
+                let expected = again.history.last().unwrap().1.clone();
+                let mut third = reopen(again.disk.cut(Cut::Drop), cut_at);
+                assert_eq!(third.owner.dump(), (expected, 0));
+            }
+        }
+    }
+}
+
+#[test]
+fn a_failed_operation_acknowledges_nothing_that_is_not_durable() {
+    for fault in [Fault::Eio, Fault::Short, Fault::Enospc] {
+        for fail_at in 1.. {
+            let disk = FaultyDisk::default();
+            disk.fail_at(fail_at, fault);
+            let Ok(mut rig) = Rig::open(disk, 9) else { continue };
+            rig.work(CHANGES, false);
+            let has_failed = rig.disk.has_failed();
+            let cut = if fail_at % 2 == 0 { Cut::Drop } else { Cut::Random(fail_at) };
+            let mut again = reopen(rig.disk.cut(cut), 1);
+            let (found, damaged) = again.owner.dump();
+            assert_eq!(damaged, 0, "{fault:?} at {fail_at}");
+            rig.check(&found);
+            // Without a restart it goes on as well.
+            rig.disk.heal();
+            rig.work(10, false);
+            rig.stop();
+            let expected = rig.history.last().unwrap().1.clone();
+            let mut third = reopen(rig.disk.cut(Cut::Drop), 1);
+            assert_eq!(third.owner.dump(), (expected, 0), "{fault:?} at {fail_at}");
+            if !has_failed {
+                break;
+            }
+        }
+    }
+}

@@ -1,0 +1,309 @@
+//! Reading journal files back: which commits count, what is missing.
+
+use std::collections::BTreeMap;
+use std::io;
+
+use super::aligned::{padded, PAGE};
+use super::format::{event_salt, CommitHead, Event, FileHead, COMMIT_HEAD, EVENT_HEAD};
+use super::writer::{file_path, Sealed, DIR};
+use crate::store::disk::{read_whole, Disk};
+use crate::store::Damage;
+
+/// What journal files hold.
+#[derive(Debug, Default)]
+pub(in crate::store) struct Scan {
+    /// 0 if there is no journal.
+    pub(in crate::store) identity: u64,
+    pub(in crate::store) boot: u64,
+    /// The last commit that counts.
+    pub(in crate::store) last_commit: u64,
+    /// The highest number that a commit ever had, as far as is known.
+    pub(in crate::store) highest: u64,
+    pub(in crate::store) next_file: u64,
+    pub(in crate::store) next_stream: u64,
+    /// In order of commits.
+    pub(in crate::store) spans: Vec<Span>,
+    pub(in crate::store) files: Vec<Sealed>,
+    pub(in crate::store) damage: Vec<Damage>,
+}
+
+/// A part of a file.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::store) enum Span {
+    /// A whole commit.
+    Commit { file: u64, offset: usize, commit: u64 },
+    /// Bytes where commits are missing that were durable.
+    Lost { file: u64, from: usize, to: usize, first: u64, last: u64 },
+}
+
+impl Span {
+    pub(in crate::store) fn file(&self) -> u64 {
+        match self {
+            Self::Commit { file, .. } | Self::Lost { file, .. } => *file,
+        }
+    }
+}
+
+/// A file that was read.
+struct File {
+    number: u64,
+    size: usize,
+    head: Option<FileHead>,
+    /// Commits that fit, with where they stand.
+    commits: Vec<(usize, CommitHead)>,
+    /// Where something like a commit stands that does not fit.
+    broken: Vec<usize>,
+    /// What counts in older files, as the file says.
+    valid_before: Option<u64>,
+}
+
+/// Reads all journal files; `identity` is the store's, if something else knows it.
+///
+/// # Errors
+/// What the system says: what cannot be read is not taken for missing.
+pub(in crate::store) fn scan(disk: &dyn Disk, identity: Option<u64>) -> io::Result<Scan> {
+    let mut numbers: Vec<u64> =
+        disk.list(DIR)?.iter().filter_map(|name| parse_name(name)).collect();
+    numbers.sort_unstable();
+    let mut scan = Scan::default();
+    let next_file = numbers.last().map_or(1, |last| last + 1);
+    let mut files = Vec::new();
+    for number in numbers {
+        if let Some(bytes) = read_whole(disk, &file_path(number))? {
+            files.push((number, bytes.len(), heads(number, &bytes)));
+        }
+    }
+    let found = identity.or_else(|| most_common(&files));
+    scan.identity = found.unwrap_or(0);
+    let files: Vec<File> = files
+        .into_iter()
+        .map(|(number, size, found)| own(number, size, found, scan.identity))
+        .collect();
+    scan.next_file = next_file;
+    scan.assemble(files);
+    Ok(scan)
+}
+
+impl Scan {
+    fn assemble(&mut self, files: Vec<File>) {
+        let mut limit = u64::MAX;
+        let mut limits = BTreeMap::new();
+        for file in files.iter().rev() {
+            limits.insert(file.number, limit);
+            limit = limit.min(file.valid_before.unwrap_or(u64::MAX));
+        }
+        let mut last: Option<Place> = None;
+        let heads = files.iter().flat_map(|file| &file.commits);
+        let released = heads.map(|(_, head)| head.released).max().unwrap_or(0);
+        for file in &files {
+            let limit = limits.get(&file.number).copied().unwrap_or(u64::MAX);
+            for (offset, head) in &file.commits {
+                // What nothing needs may be there in parts.
+                let counts = head.commit <= limit && head.commit > released;
+                if counts && last.is_none_or(|last| head.commit > last.commit) {
+                    self.add(&files, file, (*offset, head), released, &mut last);
+                }
+            }
+            self.boot = self.boot.max(file.head.map_or(0, |head| head.boot));
+            self.next_stream = self.next_stream.max(file.head.map_or(0, |head| head.next_stream));
+            if file.head.map_or(file.size < PAGE, |head| (file.size as u64) < head.size) {
+                self.damage.push(Damage::FileShort { file: file_path(file.number) });
+            }
+            let last_commit = file.commits.iter().map(|(_, head)| head.commit).max().unwrap_or(0);
+            self.files.push(Sealed {
+                number: file.number,
+                last_commit: last_commit.min(limit),
+                size: file.size as u64,
+            });
+        }
+        self.last_commit = last.map_or(released, |last| last.commit);
+        self.keep_damaged_files();
+        self.name_torn_tail(&files, last);
+        // Numbers that failed commits had are not used again.
+        let highest = files.iter().flat_map(|file| &file.commits).map(|(_, head)| head.commit);
+        let named = files.iter().filter_map(|file| file.valid_before);
+        self.highest = highest.chain(named).max().unwrap_or(0);
+    }
+
+    fn add(
+        &mut self,
+        files: &[File],
+        file: &File,
+        (offset, head): (usize, &CommitHead),
+        released: u64,
+        last: &mut Option<Place>,
+    ) {
+        let commit = head.commit;
+        let is_next = match *last {
+            // Older commits are released.
+            None => {
+                let starts_after = file.valid_before.filter(|_| offset == PAGE);
+                commit <= released + 1 || starts_after.is_some_and(|before| before <= released)
+            }
+            // With one write in flight the commit before this one was durable when it was written.
+            Some(last) => head.durable == last.commit,
+        };
+        if !is_next {
+            let first = last.map_or(released, |last| last.commit) + 1;
+            self.lose(files, *last, Place { file: file.number, end: offset, commit }, first);
+        }
+        self.spans.push(Span::Commit { file: file.number, offset, commit });
+        let end = offset + padded(COMMIT_HEAD + head.len as usize);
+        *last = Some(Place { file: file.number, end, commit });
+    }
+
+    /// Commits `first..to.commit` are missing between two places.
+    fn lose(&mut self, files: &[File], from: Option<Place>, to: Place, first: u64) {
+        let last = to.commit.saturating_sub(1);
+        self.damage.push(Damage::CommitsLost { file: file_path(to.file), first, last });
+        let from_file = from.map_or(to.file, |from| from.file);
+        for file in files.iter().filter(|file| (from_file..=to.file).contains(&file.number)) {
+            let start = from.filter(|from| from.file == file.number).map_or(PAGE, |from| from.end);
+            let end = if file.number == to.file { to.end } else { file.size };
+            if start < end {
+                let (file, from, to) = (file.number, start, end);
+                self.spans.push(Span::Lost { file, from, to, first, last });
+            }
+        }
+    }
+
+    /// A file with lost commits is needed until everything known now is covered.
+    fn keep_damaged_files(&mut self) {
+        let lost = self.spans.iter().filter_map(|span| match span {
+            Span::Lost { file, .. } => Some(*file),
+            Span::Commit { .. } => None,
+        });
+        if let Some(first) = lost.min() {
+            let last_commit = self.last_commit;
+            for file in self.files.iter_mut().filter(|file| file.number >= first) {
+                file.last_commit = last_commit;
+            }
+        }
+    }
+
+    fn name_torn_tail(&mut self, files: &[File], last: Option<Place>) {
+        let (number, end) = last.map_or((0, PAGE), |last| (last.file, last.end));
+        for file in files.iter().filter(|file| file.number >= number) {
+            let end = if file.number == number { end } else { PAGE };
+            if let Some(offset) = file.broken.iter().find(|offset| **offset >= end) {
+                let path = file_path(file.number);
+                self.damage.push(Damage::TornTail { file: path, offset: *offset as u64 });
+                return;
+            }
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Place {
+    file: u64,
+    end: usize,
+    commit: u64,
+}
+
+/// The events of a commit that [`scan`] found, with where each stands.
+pub(in crate::store) fn events(
+    bytes: &[u8],
+    offset: usize,
+    mut visit: impl FnMut(u64, &Event<'_>),
+) {
+    let commit = bytes.get(offset..).unwrap_or_default();
+    let Some(body) = CommitHead::parse(commit).and_then(|head| head.body(commit)) else { return };
+    let mut rest = body;
+    while !rest.is_empty() {
+        let at = (body.len() - rest.len()) as u64;
+        let Some(event) = Event::take(&mut rest) else { return };
+        visit(at, &event);
+    }
+}
+
+/// The events that are left of lost commits, with the commit and where they stand, about.
+pub(in crate::store) fn salvage(
+    bytes: &[u8],
+    identity: u64,
+    (first, last): (u64, u64),
+    mut visit: impl FnMut(u64, u64, &Event<'_>),
+) {
+    let salts: Vec<(u64, u32)> = (first..=last)
+        .take(SALVAGED_COMMITS_MAX)
+        .map(|commit| (commit, event_salt(identity, commit)))
+        .collect();
+    let mut at = 0;
+    let mut next = 0;
+    while at + EVENT_HEAD <= bytes.len() {
+        let rest = &bytes[at..];
+        // The kind and two zeros: most bytes are not worth a checksum.
+        let is_likely = (1..=7).contains(&rest[8]) && rest[10] == 0 && rest[11] == 0;
+        let found = salts.iter().skip(next).filter(|_| is_likely).enumerate().find_map(
+            |(index, (commit, salt))| {
+                Event::find(rest, *salt).map(|(event, size)| (index, *commit, event, size))
+            },
+        );
+        match found {
+            Some((index, commit, event, size)) => {
+                visit(commit, at as u64, &event);
+                // Commits ascend.
+                next += index;
+                at += size;
+            }
+            None => at += 1,
+        }
+    }
+}
+
+/// Lost commits in a row that events are looked for.
+const SALVAGED_COMMITS_MAX: usize = 64;
+
+struct Heads {
+    head: Option<FileHead>,
+    commits: Vec<(usize, CommitHead)>,
+    broken: Vec<usize>,
+}
+
+fn heads(number: u64, bytes: &[u8]) -> Heads {
+    let head = FileHead::parse(bytes).filter(|head| head.file == number);
+    let mut found = Heads { head, commits: Vec::new(), broken: Vec::new() };
+    let mut offset = PAGE;
+    while let Some(commit) = bytes.get(offset..).filter(|rest| !rest.is_empty()) {
+        match CommitHead::parse(commit) {
+            Some(head) if head.file == number && head.body(commit).is_some() => {
+                found.commits.push((offset, head));
+                offset += padded(COMMIT_HEAD + head.len as usize);
+                continue;
+            }
+            Some(head) if head.file == number => found.broken.push(offset),
+            // Of an earlier life of the file.
+            Some(_) => {}
+            None if CommitHead::resembles(commit, number) => found.broken.push(offset),
+            None => {}
+        }
+        offset += PAGE;
+    }
+    found
+}
+
+fn own(number: u64, size: usize, found: Heads, identity: u64) -> File {
+    let Heads { head, mut commits, broken } = found;
+    let head = head.filter(|head| head.identity == identity);
+    commits.retain(|(_, head)| head.identity == identity);
+    let valid_before = head
+        .map(|head| head.valid_before)
+        .or_else(|| commits.iter().map(|(_, head)| head.valid_before).min());
+    File { number, size, head, commits, broken, valid_before }
+}
+
+/// The identity that most commits have.
+fn most_common(files: &[(u64, usize, Heads)]) -> Option<u64> {
+    let mut counts: BTreeMap<u64, usize> = BTreeMap::new();
+    for (_, _, found) in files {
+        let heads = found.head.iter().map(|head| head.identity);
+        for identity in heads.chain(found.commits.iter().map(|(_, head)| head.identity)) {
+            *counts.entry(identity).or_default() += 1;
+        }
+    }
+    counts.into_iter().max_by_key(|(_, count)| *count).map(|(identity, _)| identity)
+}
+
+fn parse_name(name: &str) -> Option<u64> {
+    u64::from_str_radix(name.strip_suffix(".journal")?, 16).ok()
+}

@@ -1,0 +1,269 @@
+//! A stream as its files have it.
+
+use std::collections::BTreeSet;
+use std::io;
+
+use super::disk::{read_whole, Disk, Open};
+use super::files::{FileName, StreamFiles};
+use super::index::{Blocks, SegmentPlace};
+use super::journal::Position;
+use super::segment::{
+    find_blocks, index_path, parse_index, parse_segment, parse_segment_head, segment_path,
+    stream_dir,
+};
+use super::state::{state_path, SegmentEntry, SegmentIndex, State};
+use super::Damage;
+
+/// A stream that was read.
+#[derive(Debug)]
+pub(super) struct Loaded {
+    pub(super) head: Box<[u8]>,
+    pub(super) snapshot: Option<Box<[u8]>>,
+    pub(super) covered: Position,
+    pub(super) changed: Position,
+    pub(super) blocks: Blocks,
+    pub(super) files: StreamFiles,
+}
+
+/// The state files of a stream, newest first, those that are whole.
+pub(super) fn read_states(
+    disk: &dyn Disk,
+    stream: u64,
+    damage: &mut Vec<Damage>,
+) -> io::Result<Vec<State>> {
+    let mut states = Vec::new();
+    for slot in 0..2 {
+        let file = state_path(stream, slot);
+        let Some(bytes) = read_whole(disk, &file)? else { continue };
+        match State::parse(&bytes) {
+            Some(state) if state.stream == stream && state.generation % 2 == slot => {
+                states.push(state);
+            }
+            Some(_) => damage.push(Damage::State { file, problem: "belongs elsewhere" }),
+            None => damage.push(Damage::State { file, problem: "damaged" }),
+        }
+    }
+    states.sort_by_key(|state| std::cmp::Reverse(state.generation));
+    Ok(states)
+}
+
+/// Loads a stream from one of `states`: the newest whose segments and indexes are whole, or the
+/// newest with what is left of them. `empty` makes an empty stream.
+pub(super) fn load(
+    disk: &dyn Disk,
+    states: &[State],
+    empty: &dyn Fn() -> Blocks,
+    damage: &mut Vec<Damage>,
+) -> io::Result<Option<Loaded>> {
+    let mut problems = Vec::new();
+    for state in states {
+        let mut found = Vec::new();
+        if let Some(blocks) = assemble(disk, state, empty(), &mut found)? {
+            damage.append(&mut problems);
+            return Ok(Some(loaded(disk, state, states, blocks)?));
+        }
+        problems.append(&mut found);
+    }
+    damage.append(&mut problems);
+    let Some(state) = states.first() else { return Ok(None) };
+    let blocks = patch(disk, state, empty(), damage)?;
+    Ok(Some(loaded(disk, state, states, blocks)?))
+}
+
+/// Puts a stream without a usable state together from its segments. `None` if it has none.
+pub(super) fn rebuild(
+    disk: &dyn Disk,
+    stream: u64,
+    mut blocks: Blocks,
+    damage: &mut Vec<Damage>,
+) -> io::Result<Option<Loaded>> {
+    let names = disk.list(&stream_dir(stream))?;
+    let segments: BTreeSet<u32> = names.iter().filter_map(|name| parse_segment(name)).collect();
+    let mut head = None;
+    let mut last_seq = 0;
+    let mut files = StreamFiles::existing();
+    for segment in segments {
+        let path = segment_path(stream, segment);
+        let Some(bytes) = read_whole(disk, &path)? else { continue };
+        head = head.or_else(|| parse_segment_head(&bytes, stream, segment));
+        let end = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+        restore_segment(&bytes, stream, segment, &mut blocks, (last_seq + 1, u64::MAX), damage);
+        last_seq = last_seq.max(blocks.closed_end().saturating_sub(1));
+        files.add_segment(segment, end);
+        files.seal();
+    }
+    if last_seq == 0 && head.is_none() {
+        return Ok(None);
+    }
+    damage.push(Damage::Rebuilt { stream });
+    let last_time = blocks.closed_time();
+    blocks.set_ends(0, last_seq, last_time);
+    blocks.settle_first();
+    files.set_on_disk(files_on_disk(&names));
+    Ok(Some(Loaded {
+        head: head.unwrap_or_default(),
+        snapshot: None,
+        covered: Position::default(),
+        changed: Position::default(),
+        blocks,
+        files,
+    }))
+}
+
+/// The stream that `state` describes; `None` if some of it is missing or damaged.
+fn assemble(
+    disk: &dyn Disk,
+    state: &State,
+    mut blocks: Blocks,
+    damage: &mut Vec<Damage>,
+) -> io::Result<Option<Blocks>> {
+    let stream = state.stream;
+    let mut is_whole = true;
+    for entry in &state.segments {
+        if size(disk, &segment_path(stream, entry.segment))? < u64::from(entry.end) {
+            damage.push(Damage::FileShort { file: segment_path(stream, entry.segment) });
+            is_whole = false;
+        }
+        match read_index(disk, stream, entry)? {
+            Some(index) if is_whole => blocks.restore_index(&index, state.first_seq),
+            Some(_) => {}
+            None => {
+                let file = index_path(stream, entry.segment, entry.version);
+                damage.push(Damage::Index { file });
+                is_whole = false;
+            }
+        }
+    }
+    finish(state, &mut blocks);
+    if is_whole && blocks.messages() != state.messages {
+        let file = state_path(stream, state.generation);
+        damage.push(Damage::State { file, problem: "counts other messages than its segments" });
+        is_whole = false;
+    }
+    Ok(is_whole.then_some(blocks))
+}
+
+/// The stream that `state` describes, with what is left of its segments.
+fn patch(
+    disk: &dyn Disk,
+    state: &State,
+    mut blocks: Blocks,
+    damage: &mut Vec<Damage>,
+) -> io::Result<Blocks> {
+    let stream = state.stream;
+    for entry in &state.segments {
+        if let Some(index) = read_index(disk, stream, entry)? {
+            // What the segment lacks is found damaged when it is read.
+            blocks.restore_index(&index, state.first_seq);
+            continue;
+        }
+        let path = segment_path(stream, entry.segment);
+        let mut bytes = read_whole(disk, &path)?.unwrap_or_default();
+        bytes.truncate(entry.end as usize);
+        let range = (state.first_seq, state.last_seq);
+        restore_segment(&bytes, stream, entry.segment, &mut blocks, range, damage);
+        if entry.has_gone {
+            damage.push(Damage::Rebuilt { stream });
+        }
+    }
+    finish(state, &mut blocks);
+    Ok(blocks)
+}
+
+fn finish(state: &State, blocks: &mut Blocks) {
+    blocks.sort();
+    if let Some(tail) = &state.tail {
+        blocks.restore_tail(tail.facts.clone(), tail.records.clone());
+    }
+    blocks.set_ends(state.first_seq, state.last_seq, state.last_time);
+    blocks.settle_first_above(state.first_seq);
+}
+
+fn restore_segment(
+    bytes: &[u8],
+    stream: u64,
+    segment: u32,
+    blocks: &mut Blocks,
+    (first_seq, last_seq): (u64, u64),
+    damage: &mut Vec<Damage>,
+) {
+    let file = segment_path(stream, segment);
+    let (found, lost) = find_blocks(bytes, stream);
+    let mut name = |from: usize, to: usize| {
+        let (from, to) = (from as u64, to as u64);
+        damage.push(Damage::Segment { file: file.clone(), from, to });
+    };
+    lost.iter().for_each(|range| name(range.start, range.end));
+    for block in found {
+        let end = block.head.base.saturating_add(u64::from(block.head.span));
+        if end <= first_seq || block.head.base > last_seq || block.head.base < blocks.closed_end() {
+            continue;
+        }
+        let offset = u32::try_from(block.records.start).unwrap_or(u32::MAX);
+        let place = SegmentPlace { segment, offset, len: block.head.len };
+        let records = bytes.get(block.records.clone()).unwrap_or_default();
+        for range in blocks.restore_found(&block.head, records, place, first_seq) {
+            name(block.records.start + range.start, block.records.start + range.end);
+        }
+    }
+}
+
+fn read_index(
+    disk: &dyn Disk,
+    stream: u64,
+    entry: &SegmentEntry,
+) -> io::Result<Option<SegmentIndex>> {
+    let bytes = read_whole(disk, &index_path(stream, entry.segment, entry.version))?;
+    let index = bytes.and_then(|bytes| SegmentIndex::parse(&bytes));
+    Ok(index.filter(|index| {
+        (index.stream, index.segment, index.version) == (stream, entry.segment, entry.version)
+    }))
+}
+
+fn size(disk: &dyn Disk, path: &str) -> io::Result<u64> {
+    match disk.open(path, Open::Read) {
+        Ok(file) => file.size(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(0),
+        Err(error) => Err(error),
+    }
+}
+
+fn loaded(disk: &dyn Disk, state: &State, states: &[State], blocks: Blocks) -> io::Result<Loaded> {
+    let stream = state.stream;
+    let mut files = StreamFiles::existing();
+    for entry in &state.segments {
+        files.add_segment(entry.segment, entry.end);
+        files.set_version(entry.segment, entry.version);
+    }
+    files.generation = state.generation;
+    // A state that is not the one before this one protects nothing.
+    let older = states.iter().find(|older| older.generation + 1 == state.generation);
+    files.covered = [older.map_or_else(Position::default, |older| older.covered), state.covered];
+    files.named = [older.map(named).unwrap_or_default(), named(state)];
+    files.is_trusted = older.is_some() || state.generation == 1;
+    files.set_on_disk(files_on_disk(&disk.list(&stream_dir(stream))?));
+    Ok(Loaded {
+        head: state.head.clone(),
+        snapshot: Some(state.snapshot.clone()),
+        covered: state.covered,
+        changed: state.changed,
+        blocks,
+        files,
+    })
+}
+
+fn named(state: &State) -> BTreeSet<FileName> {
+    let names = state.segments.iter().flat_map(|entry| {
+        [FileName::Segment(entry.segment), FileName::Index(entry.segment, entry.version)]
+    });
+    names.collect()
+}
+
+fn files_on_disk(names: &[String]) -> BTreeSet<FileName> {
+    let segments = names.iter().filter_map(|name| parse_segment(name)).map(FileName::Segment);
+    let indexes = names
+        .iter()
+        .filter_map(|name| parse_index(name))
+        .map(|(segment, version)| FileName::Index(segment, version));
+    segments.chain(indexes).collect()
+}

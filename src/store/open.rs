@@ -1,0 +1,389 @@
+//! How a store comes back: from the streams' own files, then from the journal.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::sync::Arc;
+
+use super::disk::{read_whole, Disk};
+use super::files::StreamFiles;
+use super::journal::{
+    events, file_path, salvage, scan, Event, EventKind, Found, Journal, Position, Scan, Span, DIR,
+};
+use super::load::{load, read_states, rebuild, Loaded};
+use super::segment::{parse_stream_dir, STREAMS_DIR};
+use super::state::State;
+use super::store::{Deleted, Store, StoreOptions};
+use super::{Damage, Replay, StoreError, StreamId};
+
+impl Store {
+    /// Opens the store on `disk`, which may be empty, and tells `replay` what there is. Blocks.
+    ///
+    /// # Errors
+    /// The device failed. What is merely damaged is told, and stepped over.
+    pub fn open(
+        disk: Arc<dyn Disk>,
+        options: StoreOptions,
+        replay: &mut dyn Replay,
+    ) -> Result<Self, StoreError> {
+        Self::try_open(disk, options, replay).map_err(|error| StoreError::Device(error.to_string()))
+    }
+
+    fn try_open(
+        disk: Arc<dyn Disk>,
+        options: StoreOptions,
+        replay: &mut dyn Replay,
+    ) -> io::Result<Self> {
+        disk.create_dir(DIR)?;
+        disk.create_dir(STREAMS_DIR)?;
+        disk.sync_dir("")?;
+        let mut damage = Vec::new();
+        let ids: BTreeSet<u64> =
+            disk.list(STREAMS_DIR)?.iter().filter_map(|name| parse_stream_dir(name)).collect();
+        let mut states = BTreeMap::new();
+        for id in ids {
+            states.insert(id, read_states(&*disk, id, &mut damage)?);
+        }
+        let scan = scan(&*disk, journal_of(&states))?;
+        let identity = match (scan.identity, journal_of(&states)) {
+            (0, None) => new_identity(options.seed),
+            (0, Some(known)) | (_, Some(known)) => known,
+            (found, None) => found,
+        };
+        let known = states.values().flatten().map(|state| state.covered);
+        let known = known.max().unwrap_or_default();
+        // A state covers up to a commit that was not started, or one that was durable.
+        let needed = known.commit - u64::from(known.offset == 0 && known.commit > 0);
+        let changed = states.values().flatten().map(|state| state.changed.commit).max();
+        if changed.is_some_and(|changed| changed > scan.last_commit) {
+            let known = changed.unwrap_or(0);
+            damage.push(Damage::JournalEnds { last: scan.last_commit, known });
+        }
+        let found = Found {
+            identity,
+            boot: scan.boot + 1,
+            last_commit: scan.last_commit.max(needed),
+            // One more than the next: whatever the last write was, its number is not used again.
+            next_commit: scan.highest.max(known.commit) + 2,
+            next_file: scan.next_file,
+            files: scan.files.clone(),
+        };
+        let last_stream = states.keys().next_back().copied().unwrap_or(0);
+        let journal = Journal::new(found, options.journal_bytes_max);
+        let next_stream = scan.next_stream.max(last_stream + 1);
+        let mut store = Self::with_journal(disk, options, journal, next_stream);
+        damage.extend(scan.damage.iter().cloned());
+        store.read(&scan, states, u64::MAX, &mut damage, replay)?;
+        for damage in &damage {
+            replay.damaged(damage);
+        }
+        store.release_journal();
+        Ok(store)
+    }
+
+    /// Takes streams back to what is durable, after a [`failure`](Self::failure): `replay` gets
+    /// those that had changes which failed, as when the store is opened. Their old handles are
+    /// dead. Blocks.
+    ///
+    /// # Errors
+    /// The device failed: call it again later.
+    pub fn rollback(&mut self, replay: &mut dyn Replay) -> Result<(), StoreError> {
+        let Some(durable) = self.failure() else { return Ok(()) };
+        self.try_rollback(durable.0, replay).map_err(|error| StoreError::Device(error.to_string()))
+    }
+
+    fn try_rollback(&mut self, durable: u64, replay: &mut dyn Replay) -> io::Result<()> {
+        let scan = scan(&*self.disk, Some(self.journal.identity()))?;
+        let mut damage = Vec::new();
+        let changed = self.streams.iter().filter(|(_, s)| s.shared.changed.get().commit > durable);
+        let deleted = self.deleted.iter().filter(|deleted| deleted.position.commit > durable);
+        let affected: BTreeSet<u64> =
+            changed.map(|(id, _)| *id).chain(deleted.map(|deleted| deleted.stream)).collect();
+        let mut states = BTreeMap::new();
+        for id in &affected {
+            states.insert(*id, read_states(&*self.disk, *id, &mut damage)?);
+        }
+        for id in &affected {
+            if let Some(stream) = self.streams.remove(id) {
+                stream.shared.is_detached.set(true);
+            }
+            self.deleted.retain(|deleted| deleted.stream != *id);
+            self.source.forget(*id);
+            self.cache.borrow_mut().forget_stream(*id);
+            self.forget_work(*id);
+        }
+        self.read(&scan, states, durable, &mut damage, replay)?;
+        self.journal.recover();
+        for id in affected.iter().filter(|id| !self.streams.contains_key(id)) {
+            replay.deleted(StreamId(*id));
+        }
+        for damage in &damage {
+            replay.damaged(damage);
+        }
+        Ok(())
+    }
+
+    /// Loads streams and applies commits up to `limit` to them.
+    fn read(
+        &mut self,
+        scan: &Scan,
+        states: BTreeMap<u64, Vec<State>>,
+        limit: u64,
+        damage: &mut Vec<Damage>,
+        replay: &mut dyn Replay,
+    ) -> io::Result<()> {
+        let mut reader = Reader::default();
+        let mut stateless = BTreeSet::new();
+        for (id, states) in &states {
+            let empty = || self.empty_blocks(*id);
+            match load(&*self.disk, states, &empty, reader.damage.entry(*id).or_default())? {
+                Some(loaded) => self.take_in(*id, loaded, &mut reader, replay),
+                None => {
+                    stateless.insert(*id);
+                }
+            }
+        }
+        let mut wanted = stateless.clone();
+        if !stateless.is_empty() {
+            // A stream that the journal has from its beginning, or to its end, needs no state.
+            self.each_event(scan, limit, &mut |_, event, _| {
+                if matches!(event.kind, EventKind::Create | EventKind::Delete) {
+                    wanted.remove(&event.stream);
+                }
+            })?;
+        }
+        for id in wanted {
+            let damage = reader.damage.entry(id).or_default();
+            if let Some(loaded) = rebuild(&*self.disk, id, self.empty_blocks(id), damage)? {
+                self.take_in(id, loaded, &mut reader, replay);
+            }
+        }
+        let only: Option<BTreeSet<u64>> =
+            (limit < u64::MAX).then(|| states.keys().copied().collect());
+        self.replay_journal(scan, limit, only.as_ref(), &mut reader, replay)?;
+        // A stream that was being removed is in parts, and nobody misses the rest.
+        reader.damage.retain(|id, _| self.deleted.iter().all(|deleted| deleted.stream != *id));
+        damage.extend(reader.damage.into_values().flatten());
+        for id in reader.unknown {
+            let file = super::segment::stream_dir(id);
+            damage.push(Damage::State { file, problem: "missing" });
+        }
+        Ok(())
+    }
+
+    fn take_in(&mut self, id: u64, loaded: Loaded, reader: &mut Reader, replay: &mut dyn Replay) {
+        reader.covered.insert(id, loaded.covered);
+        let Loaded { head, snapshot, changed, blocks, files, .. } = loaded;
+        let shared = self.adopt(id, &head, blocks, changed, files);
+        replay.stream(StreamId(id), &head, snapshot.as_deref(), self.handle(&shared));
+    }
+
+    fn replay_journal(
+        &mut self,
+        scan: &Scan,
+        limit: u64,
+        only: Option<&BTreeSet<u64>>,
+        reader: &mut Reader,
+        replay: &mut dyn Replay,
+    ) -> io::Result<()> {
+        let mut file = OpenFile::default();
+        for span in &scan.spans {
+            let bytes = file.get(&*self.disk, span.file())?;
+            let is_wanted =
+                |event: &Event<'_>| only.is_none_or(|only| only.contains(&event.stream));
+            let mut apply = |store: &mut Self, commit: u64, offset: u64, event: &Event<'_>| {
+                if is_wanted(event) {
+                    let position = Position { commit, offset };
+                    store.apply(position, event, reader, replay);
+                }
+            };
+            match *span {
+                Span::Commit { commit, .. } if commit > limit => {}
+                Span::Commit { offset, commit, .. } => {
+                    events(bytes, offset, |at, event| apply(self, commit, at, event));
+                }
+                Span::Lost { from, to, first, last, .. } => {
+                    let lost = bytes.get(from..to).unwrap_or_default();
+                    salvage(lost, scan.identity, (first, last), |commit, at, event| {
+                        apply(self, commit, at, event);
+                    });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn each_event(
+        &self,
+        scan: &Scan,
+        limit: u64,
+        visit: &mut dyn FnMut(u64, &Event<'_>, u64),
+    ) -> io::Result<()> {
+        let mut file = OpenFile::default();
+        for span in &scan.spans {
+            let bytes = file.get(&*self.disk, span.file())?;
+            match *span {
+                Span::Commit { offset, commit, .. } if commit <= limit => {
+                    events(bytes, offset, |at, event| visit(commit, event, at));
+                }
+                Span::Commit { .. } => {}
+                Span::Lost { from, to, first, last, .. } => {
+                    let lost = bytes.get(from..to).unwrap_or_default();
+                    salvage(lost, scan.identity, (first, last), |commit, at, event| {
+                        visit(commit, event, at);
+                    });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Repeats one event, unless the stream's state has it.
+    fn apply(
+        &mut self,
+        position: Position,
+        event: &Event<'_>,
+        reader: &mut Reader,
+        replay: &mut dyn Replay,
+    ) {
+        let id = StreamId(event.stream);
+        self.next_stream = self.next_stream.max(event.stream.saturating_add(1));
+        if reader.covered.get(&id.0).is_some_and(|covered| position < *covered) {
+            return;
+        }
+        match event.kind {
+            EventKind::Create => {
+                if !self.streams.contains_key(&id.0) && event.is_intact() {
+                    self.create_again(id, event.body, position, reader, replay);
+                }
+                return;
+            }
+            EventKind::Delete => {
+                reader.unknown.remove(&id.0);
+                if let Some(stream) = self.streams.remove(&id.0) {
+                    stream.shared.is_detached.set(true);
+                    self.source.forget(id.0);
+                    replay.deleted(id);
+                }
+                // Whether its files were removed is not known.
+                self.deleted.push(Deleted { stream: id.0, position, is_busy: false });
+                return;
+            }
+            _ => {}
+        }
+        let Some(stream) = self.streams.get(&id.0) else {
+            reader.unknown.insert(id.0);
+            return;
+        };
+        stream.shared.changed.set(position);
+        let mut blocks = stream.shared.blocks.borrow_mut();
+        let last_seq = blocks.ends().1;
+        let damage = reader.damage.entry(id.0).or_default();
+        match event.kind {
+            EventKind::Append => {
+                if event.seq <= last_seq {
+                    return;
+                }
+                if event.seq > last_seq + 1 {
+                    let (first, last) = (last_seq + 1, event.seq - 1);
+                    damage.push(Damage::Messages { stream: id.0, first, last });
+                    blocks.skip_to(event.seq);
+                }
+                let record = event.record().filter(|_| event.is_intact());
+                let Some(record) = record else {
+                    let (first, last) = (event.seq, event.seq);
+                    damage.push(Damage::Messages { stream: id.0, first, last });
+                    blocks.skip_to(event.seq.saturating_add(1));
+                    return;
+                };
+                let closed = blocks.closed_count();
+                blocks.append(&record, event.body_crc);
+                let has_closed = blocks.closed_count() > closed;
+                drop(blocks);
+                if has_closed {
+                    self.note_closed(id.0);
+                }
+                replay.appended(id, event.seq, &record);
+            }
+            EventKind::Remove => {
+                if blocks.remove(event.seq) {
+                    drop(blocks);
+                    replay.removed(id, event.seq);
+                }
+            }
+            EventKind::RemoveBelow => {
+                blocks.remove_below(event.seq);
+                drop(blocks);
+                replay.removed_below(id, event.seq);
+            }
+            EventKind::SkipTo => {
+                blocks.skip_to(event.seq);
+                drop(blocks);
+                replay.skipped(id, event.seq);
+            }
+            EventKind::Note => {
+                drop(blocks);
+                if event.is_intact() {
+                    replay.note(id, event.body);
+                }
+            }
+            EventKind::Create | EventKind::Delete => {}
+        }
+    }
+
+    fn create_again(
+        &mut self,
+        id: StreamId,
+        head: &[u8],
+        position: Position,
+        reader: &mut Reader,
+        replay: &mut dyn Replay,
+    ) {
+        reader.covered.insert(id.0, Position::default());
+        // Its directory may have files of an unfinished checkpoint; they are written over, or
+        // removed once a state is whole.
+        let files = StreamFiles::fresh();
+        let shared = self.adopt(id.0, head, self.empty_blocks(id.0), position, files);
+        replay.stream(id, head, None, self.handle(&shared));
+    }
+}
+
+/// What is known while a store is read.
+#[derive(Default)]
+struct Reader {
+    /// Events of a stream before this place are part of its state.
+    covered: BTreeMap<u64, Position>,
+    /// Streams with events and without anything else.
+    unknown: BTreeSet<u64>,
+    /// By stream.
+    damage: BTreeMap<u64, Vec<Damage>>,
+}
+
+#[derive(Default)]
+struct OpenFile {
+    number: Option<u64>,
+    bytes: Vec<u8>,
+}
+
+impl OpenFile {
+    fn get(&mut self, disk: &dyn Disk, number: u64) -> io::Result<&[u8]> {
+        if self.number != Some(number) {
+            self.bytes = read_whole(disk, &file_path(number))?.unwrap_or_default();
+            self.number = Some(number);
+        }
+        Ok(&self.bytes)
+    }
+}
+
+/// The journal that most states name.
+fn journal_of(states: &BTreeMap<u64, Vec<State>>) -> Option<u64> {
+    let mut counts: BTreeMap<u64, usize> = BTreeMap::new();
+    for state in states.values().flatten() {
+        *counts.entry(state.journal).or_default() += 1;
+    }
+    counts.into_iter().max_by_key(|(_, count)| *count).map(|(journal, _)| journal)
+}
+
+/// A journal's name is random and never 0.
+fn new_identity(seed: u64) -> u64 {
+    seed.wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(29) | 1
+}
