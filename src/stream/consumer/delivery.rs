@@ -372,12 +372,13 @@ impl Consumer {
                     at += 1;
                 }
                 PriorityPolicy::PinnedClient => {
+                    // Without a message nobody is pinned or turned away.
+                    if self.redelivery.is_empty()
+                        && self.cursor.left(view.store, &self.filters) == 0
+                    {
+                        return Some(at);
+                    }
                     if request.pin.is_empty() && self.pin.id.is_empty() {
-                        if self.redelivery.is_empty()
-                            && self.cursor.left(view.store, &self.filters) == 0
-                        {
-                            return Some(at);
-                        }
                         self.pin_to(view, ctx, at);
                         return Some(at);
                     }

@@ -40,10 +40,11 @@ impl Consumer {
         }
         self.active_at = ctx.now;
         if self.has_pins() && !request.id.is_empty() {
-            if *request.id != *self.pin.id.as_bytes() {
+            if *request.id == *self.pin.id.as_bytes() {
+                self.keep_pin(ctx.now);
+            } else if !self.pin.id.is_empty() {
                 return refuse(ctx, status::PIN_MISMATCH);
             }
-            self.keep_pin(ctx.now);
         }
         if request.no_wait && request.expires == 0 {
             let left = self.cursor.left(view.store, &self.filters) + self.redelivery.len() as u64;
@@ -218,7 +219,7 @@ impl Consumer {
         reason: &'static str,
     ) {
         self.pin.id.clear();
-        self.pin.since = ctx.now;
+        self.pin.since = 0;
         self.advise_unpinned(view, ctx, reason);
     }
 

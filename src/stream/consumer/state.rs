@@ -89,6 +89,8 @@ pub(super) struct Consumer {
     pub(super) is_listed: bool,
     /// Its state is kept over a restart.
     pub(super) is_kept: bool,
+    /// Its configuration is kept over a restart.
+    pub(super) is_known_later: bool,
 }
 
 impl Consumer {
@@ -133,6 +135,7 @@ impl Consumer {
             is_changed: false,
             is_listed: false,
             is_kept: false,
+            is_known_later: false,
         };
         consumer.configure(config);
         consumer

@@ -37,7 +37,7 @@ pub enum Removal {
 ///
 /// Bounds: `max_consumers` of the stream and the account; each consumer has those of its
 /// configuration.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Consumers {
     pub(super) slots: Vec<Option<Box<Consumer>>>,
     pub(super) free: VecDeque<u32>,
@@ -49,12 +49,34 @@ pub struct Consumers {
     /// The commit of the last message: what deliveries wait for.
     gate: Commit,
     note: Vec<u8>,
+    /// When changes are noted at the latest; `u64::MAX` if there are none.
+    flush_at: u64,
     /// Messages were stored since the gate was set.
     has_new: bool,
     /// Consumers that deliver without being asked.
     pushes: usize,
     /// Messages that were removed before they were acknowledged, to be told.
     terminated: Vec<(u32, Delivery, Removal)>,
+}
+
+impl Default for Consumers {
+    fn default() -> Self {
+        Self {
+            slots: Vec::new(),
+            free: VecDeque::new(),
+            by_name: BTreeMap::new(),
+            ready: VecDeque::new(),
+            changed: Vec::new(),
+            deadlines: BinaryHeap::new(),
+            scratch: Scratch::default(),
+            gate: Commit::NONE,
+            note: Vec::new(),
+            flush_at: u64::MAX,
+            has_new: false,
+            pushes: 0,
+            terminated: Vec::new(),
+        }
+    }
 }
 
 impl Consumers {
@@ -253,7 +275,7 @@ impl Consumers {
         if std::mem::take(&mut self.has_new) {
             self.gate = view.store.staged().max(self.gate);
         }
-        self.flush(view, ctx);
+        self.flush_if_due(view, ctx);
         self.scratch.pass += 1;
         for _ in 0..self.ready.len().min(CONSUMERS_MAX) {
             let Some(index) = self.ready.pop_front() else { break };
@@ -268,7 +290,7 @@ impl Consumers {
             self.list_changes(index);
             self.rearm(index, ctx.now);
         }
-        self.flush(view, ctx);
+        self.flush_if_due(view, ctx);
         !self.ready.is_empty()
     }
 
@@ -307,7 +329,9 @@ impl Consumers {
 
     /// When [`handle_timers`](Self::handle_timers) is to be called.
     pub fn next_deadline(&self) -> Option<u64> {
-        self.deadlines.peek().map(|Reverse((at, _))| *at)
+        let first = self.deadlines.peek().map_or(u64::MAX, |Reverse((at, _))| *at);
+        let at = if self.changed.is_empty() { first } else { first.min(self.flush_at) };
+        (at < u64::MAX).then_some(at)
     }
 
     /// Whether [`deliver`](Self::deliver) has something to do.
@@ -352,7 +376,7 @@ impl Consumers {
 
     /// Appends everything there is, for [`restore`](Self::restore).
     pub fn snapshot(&self, out: &mut Vec<u8>) {
-        let kept: Vec<&Consumer> = self.iter().filter(|consumer| consumer.is_kept).collect();
+        let kept: Vec<&Consumer> = self.iter().filter(|c| c.is_known_later).collect();
         notes::write_number(out, kept.len() as u64);
         for consumer in kept {
             consumer.write_state(out);
@@ -408,7 +432,7 @@ impl Consumers {
             consumer.reconcile(view.store);
             consumer.is_paused = consumer.paused_until(ctx.now).is_some();
             consumer.active_at = ctx.now;
-            consumer.is_kept = is_kept(consumer, view);
+            set_kept(consumer, view);
             let index = consumer.index;
             self.subscribe(index, view, ctx);
             self.look_for_listener(index, view, ctx);
@@ -423,7 +447,7 @@ impl Consumers {
         view: &mut StreamView<'_>,
         ctx: &mut Context<'_>,
     ) {
-        consumer.is_kept = is_kept(&consumer, view);
+        set_kept(&mut consumer, view);
         consumer.is_paused = consumer.paused_until(ctx.now).is_some();
         let index = consumer.index;
         self.put(consumer);
@@ -459,7 +483,7 @@ impl Consumers {
             },
             ctx,
         );
-        if consumer.is_kept {
+        if consumer.is_known_later {
             self.note.clear();
             self.note.extend_from_slice(&[NOTE, kind::DELETED]);
             notes::write_number(&mut self.note, u64::from(index));
@@ -575,6 +599,24 @@ impl Consumers {
         !is_used
     }
 
+    /// Writes notes at once if messages are to be removed with them; plain acknowledgements and
+    /// deliveries are gathered for a while, so that a note is worth its bytes.
+    fn flush_if_due(&mut self, view: &mut StreamView<'_>, ctx: &mut Context<'_>) {
+        if self.changed.is_empty() {
+            self.flush_at = u64::MAX;
+        } else if self.flush_at == u64::MAX {
+            self.flush_at = ctx.now.saturating_add(FLUSH_AFTER);
+        }
+        let is_due = ctx.now >= self.flush_at
+            || !self.terminated.is_empty()
+            || !self.scratch.released.is_empty() && view.config.retention != Retention::Limits
+            || self.scratch.released.len() >= RELEASED_MAX;
+        if is_due {
+            self.flush(view, ctx);
+            self.flush_at = u64::MAX;
+        }
+    }
+
     /// Writes notes of what changed, and removes what nobody needs any more, together.
     pub(super) fn flush(&mut self, view: &mut StreamView<'_>, ctx: &mut Context<'_>) {
         for (index, delivery, removal) in std::mem::take(&mut self.terminated) {
@@ -639,7 +681,7 @@ impl Consumers {
     /// Notes the whole state of a consumer.
     pub(super) fn keep_state(&mut self, index: u32, view: &mut StreamView<'_>) {
         let Some(consumer) = slot(&mut self.slots, index) else { return };
-        if !consumer.is_kept {
+        if !consumer.is_known_later {
             return;
         }
         consumer.drop_changes();
@@ -754,11 +796,15 @@ fn slot(slots: &mut [Option<Box<Consumer>>], index: u32) -> Option<&mut Consumer
     slots.get_mut(usize::try_from(index).ok()?)?.as_deref_mut()
 }
 
-/// Whether a consumer's state is noted: not in memory, and not of one that its client makes anew.
-fn is_kept(consumer: &Consumer, view: &StreamView<'_>) -> bool {
-    view.store.kind() == StorageKind::File
-        && !consumer.config.mem_storage
-        && !consumer.config.direct
+/// Decides what is noted of a consumer: nothing of one that its client makes anew after a restart,
+/// and only that it is there if its state is to be in memory.
+fn set_kept(consumer: &mut Consumer, view: &StreamView<'_>) {
+    let config = &consumer.config;
+    consumer.is_kept =
+        view.store.kind() == StorageKind::File && !config.mem_storage && !config.direct;
+    consumer.is_known_later = view.store.kind() == StorageKind::File
+        && !config.direct
+        && (consumer.is_durable() || !config.mem_storage);
 }
 
 /// Whether a request asks for no higher level of the API than there is.
@@ -773,6 +819,12 @@ fn has_known_level(headers: &[u8]) -> bool {
         None => true,
     }
 }
+
+/// Time after which changes are noted, if nothing asks for it before.
+const FLUSH_AFTER: u64 = 1_000_000;
+
+/// Acknowledged messages after which changes are noted.
+const RELEASED_MAX: usize = 1024;
 
 /// Consumers that deliver in one call.
 const CONSUMERS_MAX: usize = 16;

@@ -496,6 +496,8 @@ fn one_client_is_pinned_until_it_is_silent() {
     let said = stream.said();
     assert!(said.iter().any(|got| got.payload.contains("\"reason\":\"timeout\"")), "{said:?}");
     assert!(said.iter().any(|got| got.to == "b" && got.payload == "m2"), "{said:?}");
+    stream.next("c", &format!("{{\"batch\":1,\"group\":\"A\",\"id\":\"{pin}\"}}"), "a");
+    assert_eq!(stream.heard(), ["a 423 Nats-Pin-Id mismatch"]);
     assert_eq!(stream.api("CONSUMER.UNPIN", "c", r#"{"group":"A"}"#), "{}");
 }
 

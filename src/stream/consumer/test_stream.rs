@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use super::{Answer, Consumers, Removal};
 use crate::store::{
-    Commit, MemoryStore, Message, Record, StorageKind, StoreError, Stores, StreamId, StreamStore,
+    Commit, Extent, MemoryStore, Message, ReadError, Record, StorageKind, StoreError, Stores,
+    StreamId, StreamStore, SubjectState,
 };
 use crate::stream::{
     ApiCall, Context, Incoming, Interest, JetStreamLimits, Nuid, Outbox, Output, Purpose,
@@ -49,11 +50,108 @@ impl Stores for NoStores {
     }
 }
 
-/// Collects notes as well.
+/// A store in memory that keeps notes.
+#[derive(Debug)]
+pub(super) struct NotingStore {
+    inner: MemoryStore,
+    pub(super) notes: Vec<Vec<u8>>,
+}
+
+impl StreamStore for NotingStore {
+    fn note(&mut self, bytes: &[u8]) {
+        self.notes.push(bytes.to_vec());
+    }
+
+    fn kind(&self) -> StorageKind {
+        self.inner.kind()
+    }
+
+    fn extent(&self) -> Extent {
+        self.inner.extent()
+    }
+
+    fn subject_count(&self) -> u64 {
+        self.inner.subject_count()
+    }
+
+    fn staged(&self) -> Commit {
+        self.inner.staged()
+    }
+
+    fn append(&mut self, record: &Record<'_>) -> u64 {
+        self.inner.append(record)
+    }
+
+    fn skip_to(&mut self, seq: u64) {
+        self.inner.skip_to(seq);
+    }
+
+    fn remove(&mut self, seq: u64, erase: bool) -> bool {
+        self.inner.remove(seq, erase)
+    }
+
+    fn remove_below(&mut self, seq: u64) -> u64 {
+        self.inner.remove_below(seq)
+    }
+
+    fn begin_group(&mut self) {
+        self.inner.begin_group();
+    }
+
+    fn end_group(&mut self) {
+        self.inner.end_group();
+    }
+
+    fn read(&mut self, seq: u64, into: &mut Message) -> Result<bool, ReadError> {
+        self.inner.read(seq, into)
+    }
+
+    fn contains(&self, seq: u64) -> bool {
+        self.inner.contains(seq)
+    }
+
+    fn next_seq(&self, from: u64) -> Option<u64> {
+        self.inner.next_seq(from)
+    }
+
+    fn seq_at_time(&mut self, time: u64) -> u64 {
+        self.inner.seq_at_time(time)
+    }
+
+    fn subject(&self, subject: &[u8]) -> Option<SubjectState> {
+        self.inner.subject(subject)
+    }
+
+    fn for_each_subject(
+        &self,
+        filters: &[Box<[u8]>],
+        visit: &mut dyn FnMut(&[u8], SubjectState) -> bool,
+    ) {
+        self.inner.for_each_subject(filters, visit);
+    }
+
+    fn first_matching(&mut self, filters: &[Box<[u8]>], from: u64) -> Option<u64> {
+        self.inner.first_matching(filters, from)
+    }
+
+    fn last_matching(&mut self, filters: &[Box<[u8]>], up_to: u64) -> Option<u64> {
+        self.inner.last_matching(filters, up_to)
+    }
+
+    fn count_matching(&mut self, filters: &[Box<[u8]>], from: u64) -> u64 {
+        self.inner.count_matching(filters, from)
+    }
+
+    fn for_each_gap(&self, visit: &mut dyn FnMut(u64, u64) -> bool) {
+        self.inner.for_each_gap(visit);
+    }
+}
+
+/// A stream, its consumers and all they touch.
 #[derive(Debug)]
 pub(super) struct TestStream {
     pub(super) config: StreamConfig,
-    pub(super) store: MemoryStore,
+    pub(super) store: NotingStore,
     pub(super) consumers: Consumers,
     pub(super) out: Outbox,
     pub(super) deaf: Deaf,
@@ -97,7 +195,10 @@ impl TestStream {
         config.max_consumers = config.max_consumers.max(-1);
         Self {
             config,
-            store: MemoryStore::counting_as(StorageKind::File, 7),
+            store: NotingStore {
+                inner: MemoryStore::counting_as(StorageKind::File, 7),
+                notes: Vec::new(),
+            },
             consumers: Consumers::default(),
             out: Outbox::default(),
             deaf: Deaf::default(),
