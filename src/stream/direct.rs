@@ -9,6 +9,7 @@ use super::stream::Stream;
 use super::time::{parse_time, write_time};
 use super::{Context, Incoming};
 use crate::proto::{write_decimal, write_status_block};
+use crate::subject::is_valid_pattern;
 
 /// What is asked for.
 #[derive(Debug, Default)]
@@ -98,6 +99,9 @@ fn serve(
     incoming: &Incoming<'_>,
     ctx: &mut Context<'_>,
 ) {
+    if request.batch > 0 && !request.is_valid() {
+        return status(stream, incoming, 404, b"Message Not Found", ctx);
+    }
     if !request.multi_last.is_empty() {
         return serve_multi(stream, shared, request, incoming, ctx);
     }
@@ -114,6 +118,9 @@ fn serve(
 }
 
 fn find(stream: &mut Stream, request: &Request) -> Option<u64> {
+    if !request.is_valid() {
+        return None;
+    }
     let store = &mut stream.store;
     let from = match request.start_time {
         Some(time) => store.seq_at_time(time),
@@ -163,7 +170,8 @@ fn serve_batch(
         if !matches!(stream.store.read(seq, &mut shared.message), Ok(true)) {
             continue;
         }
-        left = left.saturating_sub(1);
+        // Without headers nothing is counted down, and the end says so: as nats-server does.
+        left = left.saturating_sub(u64::from(!request.no_hdr));
         bytes += size(&shared.message);
         send(stream, shared, request, Some((left, last)), incoming, ctx);
         last = seq;
@@ -185,7 +193,7 @@ fn serve_multi(
     let extent = stream.store.extent();
     let up_to = match request.up_to_time {
         Some(time) => stream.store.seq_at_time(time.saturating_add(1)).saturating_sub(1),
-        None if request.up_to_seq > 0 => request.up_to_seq.min(extent.last_seq),
+        None if request.up_to_seq > 0 => request.up_to_seq,
         None => extent.last_seq,
     };
     if extent.messages == 0 || up_to < extent.first_seq {
@@ -195,7 +203,7 @@ fn serve_multi(
     let mut is_too_many = false;
     let mut behind: Vec<Box<[u8]>> = Vec::new();
     // Patterns may overlap each other; each subject counts once.
-    for filter in &request.multi_last {
+    for filter in request.multi_last.iter().filter(|filter| is_valid_pattern(filter)) {
         stream.store.for_each_subject(std::slice::from_ref(filter), &mut |subject, state| {
             if state.last <= up_to {
                 found.push(state.last);
@@ -214,10 +222,10 @@ fn serve_multi(
     if is_too_many || found.len() > RESULTS_MAX {
         return status(stream, incoming, 413, b"Too Many Results", ctx);
     }
-    found.retain(|seq| *seq >= request.seq);
     if found.is_empty() {
         return status(stream, incoming, 404, b"No Results", ctx);
     }
+    found.retain(|seq| *seq >= request.seq);
     let mut left = found.len() as u64;
     let (mut last, mut bytes, mut sent) = (0, 0, 0);
     let limit = request.bytes_max();
@@ -378,6 +386,13 @@ impl Request {
             }
         }
         Some(request)
+    }
+
+    /// Whether all its subjects are patterns.
+    fn is_valid(&self) -> bool {
+        let single = self.last_by_subj.iter().chain(&self.next_by_subj).map(String::as_bytes);
+        let mut all = single.chain(self.multi_last.iter().map(|subject| &**subject));
+        all.all(is_valid_pattern)
     }
 
     fn is_empty(&self) -> bool {

@@ -434,7 +434,8 @@ fn copy_foreign(block: &[u8], out: &mut Vec<u8>, from: Option<&[u8]>) {
     if block.is_empty() && from.is_none() {
         return;
     }
-    out.extend_from_slice(b"NATS/1.0\r\n");
+    let start = out.len();
+    out.extend_from_slice(VERSION_LINE);
     for (name, value) in HeaderBlock::new(block).iter() {
         let is_dropped = name.starts_with(b"Nats-Expected-")
             || name.starts_with(b"Nats-Batch-")
@@ -446,8 +447,14 @@ fn copy_foreign(block: &[u8], out: &mut Vec<u8>, from: Option<&[u8]>) {
     if let Some(from) = from {
         write_header(out, b"Nats-Stream-Source", from);
     }
-    out.extend_from_slice(b"\r\n");
+    if out.len() == start + VERSION_LINE.len() {
+        out.truncate(start);
+    } else {
+        out.extend_from_slice(b"\r\n");
+    }
 }
+
+const VERSION_LINE: &[u8] = b"NATS/1.0\r\n";
 
 /// Messages that are taken from an origin at a time.
 const MESSAGES_MAX: usize = 256;

@@ -311,6 +311,9 @@ fn check_expected(
 /// The last sequence of a subject or pattern, 0 if there is none.
 pub(super) fn last_of(stream: &mut Stream, subject: &[u8]) -> u64 {
     if crate::subject::has_wildcard(subject) {
+        if !crate::subject::is_valid_pattern(subject) {
+            return 0;
+        }
         let filters = [Box::from(subject)];
         return stream.store.last_matching(&filters, u64::MAX).unwrap_or(0);
     }

@@ -69,8 +69,10 @@ impl<'a> PublishHeaders<'a> {
                 }
                 _ => continue,
             };
-            let value = value.trim_ascii_end();
-            slot.get_or_insert(value);
+            // An empty value is as good as none.
+            if !value.is_empty() {
+                slot.get_or_insert(value);
+            }
         }
         headers
     }
@@ -129,10 +131,11 @@ mod tests {
     #[test]
     fn the_first_value_of_each_name_counts() {
         let block =
-            b"NATS/1.0\r\nNats-Msg-Id: a\r\nX: y\r\nNats-Msg-Id: b\r\nNats-TTL: 5s \r\n\r\n";
+            b"NATS/1.0\r\nNats-Msg-Id: a\r\nX: y\r\nNats-Msg-Id: b\r\nNats-TTL: 5s \r\nNats-Incr:\r\n\r\n";
         let headers = PublishHeaders::read(block);
         assert_eq!(headers.msg_id, Some(&b"a"[..]));
-        assert_eq!(headers.ttl, Some(&b"5s"[..]));
+        assert_eq!(headers.ttl, Some(&b"5s "[..]));
+        assert_eq!(headers.incr, None);
         assert!(!headers.to_be_cleaned && !headers.has_expectation());
     }
 

@@ -200,10 +200,7 @@ fn check_scheduler(
     stream: &Stream,
     subject: &[u8],
 ) -> Result<(), ApiError> {
-    if !stream.config.allow_msg_schedules || headers.scheduler.is_none() {
-        return Ok(());
-    }
-    let scheduler = headers.scheduler.unwrap_or_default();
+    let Some(scheduler) = headers.scheduler else { return Ok(()) };
     let is_stored = stream.store.subject(scheduler).is_some();
     let is_right = headers.schedule_next == Some(b"purge")
         && is_literal(scheduler)
@@ -219,10 +216,9 @@ fn check_scheduler(
 /// Ends the schedule that a stored message says is over.
 pub(super) fn cancel(headers: &PublishHeaders<'_>, stream: &mut Stream, shared: &mut Shared) {
     let Some(scheduler) = headers.scheduler else { return };
-    if !stream.config.allow_msg_schedules || headers.schedule_next != Some(b"purge") {
-        return;
+    if headers.schedule_next == Some(b"purge") {
+        end(stream, shared, scheduler);
     }
-    end(stream, shared, scheduler);
 }
 
 /// Publishes what is due.

@@ -4,7 +4,7 @@ use crate::proto::HeaderBlock;
 use crate::store::Commit;
 use crate::stream::consumer::{check_create, Answer as ConsumerAnswer};
 use crate::stream::engine::Engine;
-use crate::stream::json::{parse_first, JsonError, Object, Value};
+use crate::stream::json::{parse_first, Decoder, Field, JsonError, Object, Value};
 use crate::stream::outbox::Outgoing;
 use crate::stream::token::StreamIndex;
 use crate::stream::view::{advise, ApiCall, API_LEVEL};
@@ -54,6 +54,8 @@ enum Action {
     StreamPurge,
     MsgGet,
     MsgDelete,
+    Snapshot,
+    Restore,
     Consumer,
     /// Answered with 10010, whatever it says.
     ClusterOnly,
@@ -96,6 +98,8 @@ const VERBS: &[Verb] = verbs! {
     "STREAM.PURGE" "stream_purge" (1, 1) ",\"purged\":0" => StreamPurge;
     "STREAM.MSG.GET" "stream_msg_get" (1, 1) "" => MsgGet;
     "STREAM.MSG.DELETE" "stream_msg_delete" (1, 1) "" => MsgDelete;
+    "STREAM.SNAPSHOT" "stream_snapshot" (1, 1) "" => Snapshot;
+    "STREAM.RESTORE" "stream_restore" (1, 1) ",\"deliver_subject\":\"\"" => Restore;
     "STREAM.PEER.REMOVE" "stream_remove_peer" (1, 1) "" => ClusterOnly;
     "STREAM.PEER.EVACUATE" "stream_evacuate_peer" (1, 1) "" => ClusterOnly;
     "STREAM.CANCEL_MOVE" "stream_cancel_move" (1, 1) "" => ClusterOnly;
@@ -204,6 +208,8 @@ impl Engine {
             Action::StreamPurge => self.stream_purge(request),
             Action::MsgGet => self.msg_get(request),
             Action::MsgDelete => self.msg_delete(request),
+            Action::Snapshot => Err(self.refuse_snapshot(request)),
+            Action::Restore => Err(self.refuse_restore(request)),
             Action::Consumer => self.consumer_api(request, ctx),
             Action::ClusterOnly | Action::Elsewhere => Err(ApiError::CLUSTER_REQUIRED),
         };
@@ -230,8 +236,10 @@ impl Engine {
         if matches!(call.verb, "CONSUMER.CREATE" | "CONSUMER.DURABLE.CREATE") {
             check_create(&call)?;
         }
-        let index =
-            self.find_stream(request.account, request.stream).ok_or(ApiError::STREAM_NOT_FOUND)?;
+        let Some(index) = self.find_stream(request.account, request.stream) else {
+            check_body(&call)?;
+            return Err(ApiError::STREAM_NOT_FOUND);
+        };
         let stream = self.streams.get_mut(index).ok_or(ApiError::STREAM_NOT_FOUND)?;
         let mut said = ConsumerAnswer::default();
         let (consumers, mut view) = stream.split(&mut self.shared);
@@ -239,6 +247,28 @@ impl Engine {
         let gate = stream.store.staged();
         let ConsumerAnswer { headers, body, is_error } = said;
         Ok(Answer { headers, body, is_error, gate })
+    }
+
+    /// Streams cannot be taken out yet: said at once, rather than to let a client wait.
+    fn refuse_snapshot(&self, request: &Request<'_>) -> ApiError {
+        if self.find_stream(request.account, request.stream).is_none() {
+            return ApiError::STREAM_NOT_FOUND;
+        }
+        if is_empty_request(request.payload) {
+            return ApiError::BAD_REQUEST;
+        }
+        ApiError::STREAM_SNAPSHOT.with("not supported by this server")
+    }
+
+    /// Nor can they be put back.
+    fn refuse_restore(&self, request: &Request<'_>) -> ApiError {
+        if is_empty_request(request.payload) {
+            return ApiError::BAD_REQUEST;
+        }
+        if self.find_stream(request.account, request.stream).is_some() {
+            return ApiError::STREAM_NAME_EXIST_RESTORE_FAILED;
+        }
+        ApiError::STREAM_RESTORE.with("not supported by this server")
     }
 
     /// Says an answer, counts it, and tells auditors.
@@ -394,6 +424,26 @@ pub(in crate::stream) fn is_level_met(headers: &[u8]) -> bool {
     };
     let asked = std::str::from_utf8(asked).ok().and_then(|text| text.trim().parse::<i64>().ok());
     asked.and_then(|asked| u64::try_from(asked.max(0)).ok()).is_some_and(|l| l <= API_LEVEL)
+}
+
+/// What is wrong with the body of a request about consumers, whether its stream is there or not.
+fn check_body(call: &ApiCall<'_>) -> Result<(), ApiError> {
+    if ["CONSUMER.INFO", "CONSUMER.DELETE"].contains(&call.verb) {
+        let is_empty = is_empty_request(call.payload);
+        return if is_empty { Ok(()) } else { Err(ApiError::NOT_EMPTY_REQUEST) };
+    }
+    let (name, known) = match call.verb {
+        "CONSUMER.NAMES" | "CONSUMER.LIST" => ("JSApiConsumersRequest", "offset"),
+        "CONSUMER.PAUSE" => ("JSApiConsumerPauseRequest", "pause_until"),
+        _ => return Ok(()),
+    };
+    let (mut offset, mut time) = (0, None);
+    Decoder::request(optional_body(call.payload), name, call.strict, |d, key, value| match key {
+        "offset" if key == known => d.int(value, "int", &mut offset),
+        "pause_until" if key == known => d.time(value, &mut time),
+        _ => Ok(Field::Unknown),
+    })
+    .map_err(bad_json)
 }
 
 /// The complaint about a body that cannot be read.

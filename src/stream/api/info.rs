@@ -8,6 +8,7 @@ use crate::stream::patterns::overlap;
 use crate::stream::stream::Stream;
 use crate::stream::view::ServerIdentity;
 use crate::stream::{ApiError, Context};
+use crate::subject::is_valid_pattern;
 
 /// How much of a stream's state is said.
 #[derive(Clone, Copy, Debug, Default)]
@@ -53,7 +54,7 @@ impl Engine {
         let offset = usize::try_from(asked.offset).unwrap_or(0);
         let mut page = (0, 0, 0);
         let mut detail = StateDetail { deleted: asked.deleted_details, subjects: None };
-        if !asked.subjects_filter.is_empty() {
+        if is_valid_pattern(asked.subjects_filter.as_bytes()) {
             let filters = [Box::from(asked.subjects_filter.as_bytes())];
             let mut total = 0;
             stream.store.for_each_subject(&filters, &mut |_, _| {
@@ -278,9 +279,12 @@ pub(in crate::stream) fn write_state(
     state.uint_some("num_deleted", deleted);
     if detail.deleted && deleted > 0 {
         let mut array = state.array("deleted");
+        let mut left = DELETED_MAX;
         store.for_each_gap(&mut |first, last| {
+            let last = last.min(first.saturating_add(left.saturating_sub(1)));
             (first..=last).for_each(|seq| array.uint(seq));
-            true
+            left = left.saturating_sub(last - first + 1);
+            left > 0
         });
         array.close();
     }
@@ -298,6 +302,8 @@ fn clamp(offset: i64, total: usize) -> usize {
     usize::try_from(offset).unwrap_or(0).min(total)
 }
 
+/// Sequences that are listed as missing: the rest of a longer list is left out.
+const DELETED_MAX: u64 = 1 << 20;
 const NAMES_MAX: usize = 1024;
 const LIST_MAX: usize = 256;
 const SUBJECTS_MAX: usize = 100_000;

@@ -7,6 +7,7 @@ use crate::stream::shared::Shared;
 use crate::stream::stream::Stream;
 use crate::stream::time::write_time;
 use crate::stream::ApiError;
+use crate::subject::is_valid_pattern;
 
 #[derive(Debug, Default)]
 struct GetRequest {
@@ -174,6 +175,10 @@ impl Engine {
 }
 
 fn find(stream: &mut Stream, asked: &GetRequest) -> Option<u64> {
+    let is_valid = |subject: &str| subject.is_empty() || is_valid_pattern(subject.as_bytes());
+    if !is_valid(&asked.last_by_subj) || !is_valid(&asked.next_by_subj) {
+        return None;
+    }
     let store = &mut stream.store;
     let from = match asked.start_time {
         Some(time) => store.seq_at_time(time),
@@ -206,6 +211,9 @@ fn purge(stream: &mut Stream, shared: &mut Shared, asked: &PurgeRequest) -> u64 
             return 0;
         }
         return stream.remove_below(end, shared);
+    }
+    if !is_valid_pattern(asked.filter.as_bytes()) {
+        return 0;
     }
     let filters = [Box::from(asked.filter.as_bytes())];
     let mut left = stream.store.count_matching(&filters, 0).saturating_sub(asked.keep);
