@@ -130,13 +130,22 @@ fn pure_modules_do_no_io_and_know_no_clock() {
     for module in PURE {
         for file in rust_files(&[&format!("src/{module}")]) {
             for (number, line) in file.code_lines_without_tests() {
-                for impure in IMPURE.iter().filter(|impure| line.contains(*impure)) {
+                for impure in IMPURE.iter().filter(|impure| says(&line, impure)) {
                     complaints.push(format!("{}:{number}: {impure} in a pure module", file.name));
                 }
             }
         }
     }
     report(&complaints);
+}
+
+/// Whether a line has `words`, and not as the start of a longer name.
+fn says(line: &str, words: &str) -> bool {
+    line.match_indices(words).any(|(at, _)| {
+        let next = line[at + words.len()..].chars().next();
+        !words.ends_with(char::is_alphanumeric)
+            || !next.is_some_and(|c| c.is_alphanumeric() || c == '_')
+    })
 }
 
 #[test]

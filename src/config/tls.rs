@@ -299,7 +299,7 @@ mod tests {
             ),
             (
                 "tls { certs: [ {cert_file: \"c\" } ] }",
-                "f:1:15: error parsing certificates config: both 'cert_file' and 'cert_key' \
+                "f:1:16: error parsing certificates config: both 'cert_file' and 'cert_key' \
                  options are required\n",
             ),
         ] {

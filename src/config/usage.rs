@@ -91,7 +91,8 @@ mod tests {
         let help = help_text();
         assert!(help.contains("-a, --addr, --net <host>"));
         assert!(help.contains("--shards <number>"));
-        assert!(!help.contains("--tlscert"));
-        assert!(!help.contains("TLS Options"));
+        assert!(help.contains("--tlscert"));
+        assert!(!help.contains("--cluster"));
+        assert!(!help.contains("Cluster Options"));
     }
 }

@@ -23,7 +23,7 @@ use crate::account::{Account, Directory, GLOBAL_ACCOUNT};
 use serde_json::value::RawValue;
 
 use crate::config::{JetStreamOptions, Options, SyncInterval};
-use crate::host::{self, Helpers};
+use crate::host::{self, Workers};
 use crate::log::Log;
 use crate::monitor::{AccountDetail, ApiFigures, JetStreamAsk, JetStreamConfig, JetStreamSnapshot};
 use crate::net::Ring;
@@ -40,9 +40,9 @@ use crate::subject::AccountId;
 /// Rounds of the engine answering itself in one turn; the next turn goes on.
 const ROUNDS_MAX: usize = 8;
 
-/// Jobs that may wait for the helper threads.
+/// Jobs that may wait for the worker threads.
 const WAITING_MAX: usize = 256;
-const HELPER_THREADS: usize = 2;
+const WORKER_THREADS: usize = 2;
 
 /// Things said in one turn, after which the shard turns to its sockets.
 const OUTPUTS_MAX: usize = 4096;
@@ -73,7 +73,7 @@ pub(super) struct JetStream {
     /// Nanoseconds since 1970 when the monotonic clock stood at 0.
     epoch: u64,
     write: Option<Rc<Held>>,
-    helpers: Helpers,
+    workers: Workers,
     done: (Sender<JobResult>, Receiver<JobResult>),
     running: usize,
     wake: Arc<dyn Fn() + Send + Sync>,
@@ -134,8 +134,8 @@ impl JetStream {
         let options = StoreOptions { seed: start.seed, ..StoreOptions::default() };
         let store = Store::open(Arc::clone(&disk), options, &mut replay)
             .map_err(|error| error.to_string())?;
-        let helpers =
-            Helpers::start(HELPER_THREADS, WAITING_MAX).map_err(|error| error.to_string())?;
+        let workers =
+            Workers::start(WORKER_THREADS, WAITING_MAX).map_err(|error| error.to_string())?;
         let mut jetstream = Self {
             engine,
             store,
@@ -144,7 +144,7 @@ impl JetStream {
             captured: Captured::default(),
             epoch,
             write: None,
-            helpers,
+            workers,
             done: channel(),
             running: 0,
             wake,
@@ -410,7 +410,7 @@ impl JetStream {
             drop(done.send(result));
             wake();
         });
-        if let Err(work) = self.helpers.run(work) {
+        if let Err(work) = self.workers.run(work) {
             // There is room for every job that may run; if not, blocking beats losing it.
             work();
         }

@@ -30,6 +30,7 @@ mod passwords;
 mod placement;
 mod ports_file;
 mod reload;
+mod sealed;
 mod service;
 mod sockets;
 mod start;

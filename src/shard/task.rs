@@ -8,7 +8,7 @@ use std::sync::Arc;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
 
 use super::accept::Acceptor;
-use super::core::{Batch, ConnKey, Core, TlsFacts};
+use super::core::{Batch, ConnKey, Core};
 use super::events;
 use super::jetstream::JetStream;
 use super::memory::Memory;
@@ -17,17 +17,16 @@ use super::passwords::Passwords;
 use super::reload::Reloaded;
 use super::sockets::Sockets;
 use super::start::DATA_LANE_BATCHES;
-use super::transport::{Received, TlsListener, Transport};
+use super::transport::TlsListener;
 use crate::host;
 use crate::log::Log;
 use crate::mesh::Endpoint;
 use crate::monitor::{
     Answer, Ask, Inquiry, LaneDepth, Mailbox, ShardTotals, SlowConsumers, TurnTimes,
 };
-use crate::net::{BufferId, Completion, End, Flight, Ring, RingError, Segment};
+use crate::net::{Completion, End, Flight, Ring, RingError, Segment};
 use crate::proto::{CloseReason, WireError};
 use crate::router::{ConnId, ShardId};
-use crate::tls::HandshakeFirst;
 
 /// Completions that one turn takes.
 const COMPLETIONS_MAX: usize = 256;
@@ -43,9 +42,6 @@ const BATCHES_MAX: usize = DATA_LANE_BATCHES;
 
 /// Looks of an idle shard for work between two glances at the clock.
 const SPIN_LOOKS: u32 = 16;
-
-/// Bytes of the plaintext buffer that are kept.
-const PLAIN_KEPT: usize = 256 * 1024;
 
 /// Flights kept for reuse.
 const FLIGHTS_MAX: usize = 1024;
@@ -87,7 +83,7 @@ impl Control {
 
 /// How far the server is on its way out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stage {
+pub(super) enum Stage {
     Serving,
     /// Lame duck mode; clients are closed from this moment on.
     LameDuck {
@@ -102,51 +98,51 @@ enum Stage {
 
 /// One shard: its core, its ring, its end of the lanes.
 pub(super) struct ShardTask {
-    core: Core,
-    ring: Ring,
-    endpoint: Endpoint<Message, Batch>,
-    sockets: Sockets,
-    acceptor: Option<Acceptor>,
-    control: Arc<Control>,
-    passwords: Passwords,
+    pub(super) core: Core,
+    pub(super) ring: Ring,
+    pub(super) endpoint: Endpoint<Message, Batch>,
+    pub(super) sockets: Sockets,
+    pub(super) acceptor: Option<Acceptor>,
+    pub(super) control: Arc<Control>,
+    pub(super) passwords: Passwords,
     /// Versions of the settings that were read. Shard 0 only.
-    versions: Option<Receiver<Reloaded>>,
-    stage: Stage,
+    pub(super) versions: Option<Receiver<Reloaded>>,
+    pub(super) stage: Stage,
     /// Shards that have stopped, counted by shard 0.
-    stopped: usize,
+    pub(super) stopped: usize,
     /// Reaped and not handled yet, in order.
-    completions: VecDeque<Completion>,
-    reaped: Vec<Completion>,
-    dirty: Vec<ConnId>,
+    pub(super) completions: VecDeque<Completion>,
+    pub(super) reaped: Vec<Completion>,
+    pub(super) dirty: Vec<ConnId>,
     #[expect(clippy::vec_box, reason = "a flight keeps its address from pool to kernel and back")]
-    flights: Vec<Box<Flight>>,
+    pub(super) flights: Vec<Box<Flight>>,
     /// TLS of the client port, if there is any.
-    tls: Option<TlsListener>,
+    pub(super) tls: Option<TlsListener>,
     /// Plaintext of the receive at hand.
-    plain: Vec<u8>,
+    pub(super) plain: Vec<u8>,
     /// Pieces of the flight that is being sealed.
-    chunks: Vec<Segment>,
+    pub(super) chunks: Vec<Segment>,
     /// Connections with ciphertext to be sent, or with something that waits for their handshake.
-    sealed: Vec<ConnKey>,
+    pub(super) sealed: Vec<ConnKey>,
     /// Handshakes that must be done, and greetings that wait, in the order they fall due.
-    handshakes: VecDeque<(u64, ConnKey)>,
-    greetings: VecDeque<(u64, ConnKey)>,
+    pub(super) handshakes: VecDeque<(u64, ConnKey)>,
+    pub(super) greetings: VecDeque<(u64, ConnKey)>,
     /// Connections whose receive ended for want of buffers, to be re-armed in turn.
-    starved: Vec<ConnKey>,
-    now: u64,
+    pub(super) starved: Vec<ConnKey>,
+    pub(super) now: u64,
     /// Nanoseconds of the last idle moment.
-    last_gap: u64,
+    pub(super) last_gap: u64,
     /// Why the ring can no longer be used.
-    failure: Option<std::io::Error>,
-    mailbox: Mailbox,
+    pub(super) failure: Option<std::io::Error>,
+    pub(super) mailbox: Mailbox,
     /// JetStream, on the shard that has it.
-    jetstream: Option<Box<JetStream>>,
+    pub(super) jetstream: Option<Box<JetStream>>,
     /// How long turns took.
-    turn_times: TurnTimes,
+    pub(super) turn_times: TurnTimes,
     /// Whether the last turn was followed by this one without a pause.
-    is_busy: bool,
+    pub(super) is_busy: bool,
     /// Who was too slow.
-    slow: SlowConsumers,
+    pub(super) slow: SlowConsumers,
 }
 
 impl ShardTask {
@@ -572,7 +568,7 @@ impl ShardTask {
         }
     }
 
-    fn send_in_clear(&mut self, slot: ConnId) {
+    pub(super) fn send_in_clear(&mut self, slot: ConnId) {
         let mut flight = self.flights.pop().unwrap_or_default();
         let key = self.core.take_flight(slot, |segment| flight.push(segment));
         match key.and_then(|key| self.sockets.get(key)) {
@@ -634,7 +630,7 @@ impl ShardTask {
         }
     }
 
-    fn release_if_idle(&mut self, key: ConnKey) {
+    pub(super) fn release_if_idle(&mut self, key: ConnKey) {
         let over = self.sockets.get(key).is_some_and(|socket| socket.closing && socket.is_idle());
         if !over {
             return;
@@ -710,164 +706,6 @@ impl ShardTask {
             .into_iter()
             .flatten()
             .min()
-    }
-
-    /// Puts TLS between a new connection and its socket, if the port has it.
-    fn begin_transport(&mut self, key: ConnKey) {
-        let Some(tls) = &self.tls else { return };
-        let Some(socket) = self.sockets.get(key) else { return };
-        socket.transport = Some(Box::new(Transport::new(tls, self.now)));
-        self.handshakes.push_back((self.now.saturating_add(tls.timeout), key));
-        if let HandshakeFirst::Within(wait) = tls.first {
-            let wait = u64::try_from(wait.as_nanos()).unwrap_or(u64::MAX / 4);
-            self.greetings.push_back((self.now.saturating_add(wait), key));
-        }
-    }
-
-    /// Bytes of a connection with TLS.
-    #[cold]
-    fn receive_sealed(&mut self, key: ConnKey, buffer: BufferId) {
-        let Some(socket) = self.sockets.get(key) else { return };
-        let Some(transport) = &mut socket.transport else { return };
-        if transport.failed.is_some() {
-            return;
-        }
-        let mut plain = std::mem::take(&mut self.plain);
-        plain.clear();
-        let bytes = self.ring.buffer(buffer);
-        match transport.handle_received(bytes, &mut plain) {
-            Ok(Received::Clear) => {
-                self.sealed.push(key);
-                self.core.handle_received(key, bytes);
-            }
-            Ok(Received::Sealed { established, ended }) => {
-                if established {
-                    if let Some(session) = transport.session() {
-                        let facts = TlsFacts {
-                            version: session.version(),
-                            cipher_suite: session.cipher_suite(),
-                            peer: session.peer(),
-                        };
-                        self.core.handle_tls(key, facts);
-                    }
-                }
-                if established || transport.has_outgoing() {
-                    self.sealed.push(key);
-                }
-                if !plain.is_empty() {
-                    self.core.handle_received(key, &plain);
-                }
-                if ended {
-                    self.core.handle_end(key, CloseReason::ClientClosed);
-                }
-            }
-            Err(error) => {
-                transport.failed = Some(error.to_string());
-                self.sealed.push(key);
-            }
-        }
-        plain.clear();
-        plain.shrink_to(PLAIN_KEPT);
-        self.plain = plain;
-    }
-
-    /// Whether the connection in `slot` is one that [`Self::flush_sealed`] sends for.
-    fn defer_sealed(&mut self, slot: ConnId) -> bool {
-        let Some(socket) = self.sockets.at(slot) else { return false };
-        match &socket.transport {
-            Some(transport) if transport.seals() || !transport.may_send() => {
-                self.sealed.push(socket.key);
-                true
-            }
-            _ => false,
-        }
-    }
-
-    /// Sends for connections with TLS: what waits sealed, and what their core has.
-    fn flush_sealed(&mut self) {
-        let mut waiting = std::mem::take(&mut self.sealed);
-        for key in waiting.drain(..) {
-            let Some(socket) = self.sockets.get(key) else { continue };
-            let Some(transport) = &mut socket.transport else { continue };
-            if socket.sending || socket.closing {
-                // Its completion comes back here.
-                continue;
-            }
-            if transport.may_send() && transport.failed.is_none() {
-                if !transport.seals() {
-                    // Greeted in clear, or the client went without.
-                    self.send_in_clear(key.slot());
-                    continue;
-                }
-                let mut chunks = std::mem::take(&mut self.chunks);
-                let taken = self.core.take_flight(key.slot(), |segment| {
-                    transport.seal(segment.as_slice());
-                    chunks.push(segment);
-                });
-                transport.carries_flight |= taken.is_some();
-                for chunk in chunks.drain(..) {
-                    self.core.recycle(chunk);
-                }
-                self.chunks = chunks;
-            }
-            let Some(socket) = self.sockets.get(key) else { continue };
-            let Some(transport) = &mut socket.transport else { continue };
-            if transport.has_outgoing() {
-                let mut flight = self.flights.pop().unwrap_or_default();
-                flight.push(Segment::Owned(transport.take_outgoing()));
-                socket.sending = true;
-                self.ring.send(socket.fd(), key.to_u64(), flight);
-            } else if let Some(error) = transport.failed.take() {
-                self.end_handshake(key, &error);
-            }
-        }
-        waiting.append(&mut self.sealed);
-        self.sealed = waiting;
-    }
-
-    /// A send of a connection with TLS is over.
-    fn handle_sealed_sent(&mut self, key: ConnKey, delivered: bool) {
-        let Some(socket) = self.sockets.get(key) else { return };
-        let Some(transport) = &mut socket.transport else { return };
-        if std::mem::take(&mut transport.carries_flight) {
-            self.core.handle_sent(key, delivered);
-        } else if !delivered {
-            self.core.handle_end(key, CloseReason::WriteError);
-        }
-        self.sealed.push(key);
-        self.release_if_idle(key);
-    }
-
-    fn end_handshake(&mut self, key: ConnKey, error: &str) {
-        self.core.report_tls_error(key, error);
-        self.core.handle_end(key, CloseReason::TlsHandshakeFailure);
-    }
-
-    fn run_transport_timers(&mut self) {
-        while let Some(&(at, key)) = self.greetings.front() {
-            if at > self.now {
-                break;
-            }
-            self.greetings.pop_front();
-            let Some(socket) = self.sockets.get(key) else { continue };
-            let Some(transport) = &mut socket.transport else { continue };
-            if transport.handle_wait_over(self.now) {
-                self.sealed.push(key);
-            }
-        }
-        while let Some(&(at, key)) = self.handshakes.front() {
-            if at > self.now {
-                break;
-            }
-            self.handshakes.pop_front();
-            let Some(socket) = self.sockets.get(key) else { continue };
-            let Some(transport) = &mut socket.transport else { continue };
-            if transport.handle_deadline() {
-                self.end_handshake(key, "tls handshake timeout");
-            } else {
-                self.sealed.push(key);
-            }
-        }
     }
 
     /// What only shells do by time: signals, lame duck mode, the end.

@@ -6,15 +6,15 @@
 use std::sync::mpsc::{sync_channel, Receiver, SyncSender, TrySendError};
 use std::sync::Arc;
 
-/// A pool of helper threads; they end when the last clone is dropped.
+/// A pool of worker threads; they end when the last clone is dropped.
 #[derive(Clone, Debug)]
-pub struct Helpers {
+pub struct Workers {
     work: SyncSender<Work>,
 }
 
 type Work = Box<dyn FnOnce() + Send>;
 
-impl Helpers {
+impl Workers {
     /// Starts `threads` threads; at most `waiting_max` pieces of work wait for them.
     ///
     /// # Errors
@@ -24,7 +24,7 @@ impl Helpers {
         let waiting = Arc::new(Shared::new(waiting));
         for number in 0..threads {
             let waiting = Arc::clone(&waiting);
-            std::thread::Builder::new().name(format!("helper-{number}")).spawn(move || {
+            std::thread::Builder::new().name(format!("worker-{number}")).spawn(move || {
                 while let Some(work) = take(&waiting) {
                     work();
                 }
@@ -44,7 +44,7 @@ impl Helpers {
     }
 }
 
-#[expect(clippy::disallowed_types, reason = "helper threads share a queue; no shard touches it")]
+#[expect(clippy::disallowed_types, reason = "worker threads share a queue; no shard touches it")]
 type Shared = std::sync::Mutex<Receiver<Work>>;
 
 /// The next piece of work; `None` when there will be no more.
@@ -60,11 +60,11 @@ mod tests {
 
     #[test]
     fn work_is_done_and_too_much_of_it_comes_back() {
-        let helpers = Helpers::start(1, 1).unwrap();
+        let workers = Workers::start(1, 1).unwrap();
         let (done, results) = channel();
         let (release, gate) = channel::<()>();
         let first = done.clone();
-        helpers
+        workers
             .run(Box::new(move || {
                 first.send(0).unwrap();
                 gate.recv().unwrap();
@@ -73,8 +73,8 @@ mod tests {
         // The thread is at the first piece: one more may wait, and no third.
         assert_eq!(results.recv().unwrap(), 0);
         let second = done.clone();
-        assert!(helpers.run(Box::new(move || second.send(1).unwrap())).is_ok());
-        assert!(helpers.run(Box::new(|| {})).is_err());
+        assert!(workers.run(Box::new(move || second.send(1).unwrap())).is_ok());
+        assert!(workers.run(Box::new(|| {})).is_err());
         release.send(()).unwrap();
         assert_eq!(results.recv().unwrap(), 1);
     }
