@@ -268,7 +268,7 @@ impl Consumers {
             let index = self.by_name.get(name).copied().unwrap_or(u32::MAX);
             if let Some(consumer) = self.get_mut(index) {
                 let mut inner = Object::open(array.element());
-                info::write(&mut inner, consumer, view, ctx.now, &[]);
+                info::write(&mut inner, consumer, view, ctx.now, &[], false);
                 inner.close();
             }
         }
@@ -460,7 +460,8 @@ impl Consumers {
         let Some(consumer) = self.get_mut(index) else { return };
         let mut object = Object::open(body);
         start(&mut object, verb);
-        info::write(&mut object, consumer, view, ctx.now, &extra);
+        let is_created = verb.ends_with("CREATE");
+        info::write(&mut object, consumer, view, ctx.now, &extra, is_created);
         if let Some(seq) = reset_seq {
             object.uint("reset_seq", seq);
         }

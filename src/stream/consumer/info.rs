@@ -6,12 +6,14 @@ use crate::stream::json::Object;
 use crate::stream::StreamView;
 
 /// Adds the keys of a consumer's description, `extra` among the metadata of its configuration.
+/// Whether somebody listens is left to be asked for where `is_created` says so.
 pub(super) fn write(
     object: &mut Object<'_>,
     consumer: &mut Consumer,
     view: &mut StreamView<'_>,
     now: u64,
     extra: &[(&str, &str)],
+    is_created: bool,
 ) {
     let left = consumer.cursor.left(view.store, &consumer.filters);
     object.string("stream_name", view.name());
@@ -26,7 +28,7 @@ pub(super) fn write(
     object.uint("num_redelivered", redelivered as u64);
     object.uint("num_waiting", consumer.waiting.len() as u64);
     object.uint("num_pending", left);
-    object.bool_some("push_bound", consumer.is_bound);
+    object.bool_some("push_bound", consumer.is_bound && !is_created);
     if let Some(until) = consumer.paused_until(now) {
         object.bool("paused", true);
         object.uint("pause_remaining", until - now);

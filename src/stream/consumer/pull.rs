@@ -140,6 +140,9 @@ impl PullRequest {
 
 /// A complaint as requests hear it that are not read as a stream of documents.
 pub(super) fn without_offset(complaint: JsonError) -> JsonError {
+    if complaint.0 == "unexpected EOF" {
+        return JsonError(String::from("unexpected end of JSON input"));
+    }
     match complaint.0.rsplit_once(" at offset ") {
         Some((text, offset)) if offset.bytes().all(|byte| byte.is_ascii_digit()) => {
             JsonError(text.to_owned())
@@ -209,6 +212,7 @@ mod tests {
     fn complaints_are_those_of_the_server() {
         for (body, expected) in [
             ("  {bad", "invalid character 'b' looking for beginning of object key string"),
+            (r#"{"batch":1"#, "unexpected end of JSON input"),
             (
                 r#"{"batch":"x"}"#,
                 "json: cannot unmarshal string into Go struct field .batch of type int",
