@@ -28,6 +28,8 @@ mod feed;
 #[cfg(test)]
 mod feed_tests;
 pub mod json;
+#[cfg(test)]
+mod limits_tests;
 mod nuid;
 mod outbox;
 mod patterns;
