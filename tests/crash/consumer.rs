@@ -17,7 +17,8 @@ pub(crate) struct Worker {
     last: u64,
     /// Sequences whose acknowledgement was answered.
     done: BTreeSet<u64>,
-    /// Sequences whose acknowledgement was sent and not answered.
+    /// Sequences whose acknowledgement was sent and not answered, in this life or before, and which
+    /// were not delivered since.
     in_doubt: BTreeSet<u64>,
     is_publishing: bool,
     /// Deliveries that came while something else was waited for.
@@ -69,7 +70,6 @@ impl Worker {
                 "{left} are left to do, not {least} to {most}: {info}"
             );
         }
-        self.in_doubt.clear();
         self.fetched.clear();
         Ok(())
     }
@@ -106,6 +106,7 @@ impl Worker {
                     !self.done.contains(&seq),
                     "sequence {seq} was done and comes again: {ack}"
                 );
+                self.in_doubt.remove(&seq);
                 if random.below(4) == 0 {
                     continue;
                 }
