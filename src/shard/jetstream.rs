@@ -551,6 +551,7 @@ impl Replay for Replayed<'_> {
     }
 
     fn deleted(&mut self, id: StreamId) {
+        self.engine.replay_deleted(id);
         self.taken_back.push(id);
     }
 

@@ -223,6 +223,12 @@ impl ShardTask {
     /// # Errors
     /// The ring failed: the other shards were told to stop.
     pub(super) fn run(mut self) -> std::io::Result<()> {
+        if self.jetstream.is_some() && self.endpoint.shards() > 1 {
+            // The peers learn what JetStream listens to before they get their first connection:
+            // one that is accepted in the first turn is sent to them before that turn's control.
+            self.core.finish();
+            self.push_lanes();
+        }
         loop {
             let progress = self.turn();
             if self.stage == Stage::Stopped {
