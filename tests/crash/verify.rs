@@ -17,7 +17,7 @@ pub(crate) fn make(link: &mut Link, model: &mut Model) -> Result<(), Gone> {
     let body = json!({
         "name": name, "subjects": [format!("crash.{name}.>")], "storage": "file",
         "allow_direct": true, "allow_atomic": model.traits.batch > 0,
-        "num_replicas": 1, "duplicate_window": 120_000_000_000_u64,
+        "num_replicas": 1, "duplicate_window": ID_WINDOW_NS,
     });
     let answer = link.call(&format!("STREAM.CREATE.{name}"), &body)?;
     assert!(answer.get("error").is_none(), "{answer}");
@@ -209,3 +209,5 @@ fn publish_again(link: &mut Link, model: &Model, number: u64) -> Result<Value, G
 /// Direct gets are named by their sequence plus this.
 const GET_NAMES: u64 = 1 << 40;
 const AHEAD: u64 = 64;
+/// Longer than a run takes, so that no id is forgotten for its age.
+const ID_WINDOW_NS: u64 = 24 * 3_600_000_000_000;
