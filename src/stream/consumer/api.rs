@@ -281,11 +281,12 @@ impl Consumers {
         &mut self,
         call: &ApiCall<'_>,
         view: &mut StreamView<'_>,
-        ctx: &Context<'_>,
+        ctx: &mut Context<'_>,
         body: &mut Vec<u8>,
     ) -> Result<(), ApiError> {
         expect_empty(call.payload)?;
         let index = self.find(call.rest)?;
+        self.look_for_listener(index, view, ctx);
         self.write_info(index, call.verb, view, ctx, body, None);
         Ok(())
     }

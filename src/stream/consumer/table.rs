@@ -577,6 +577,16 @@ impl Consumers {
             let last = (consumer.delivered.consumer_seq, consumer.delivered.stream_seq);
             status::heartbeat(ctx, gate, view.account, to, last, consumer.flow.asked());
             consumer.heartbeat_at = consumer.next_heartbeat(ctx.now);
+            // Answers are the acknowledgements here, so one is asked for while some are missing.
+            let wants_answer = consumer.config.ack_policy == super::AckPolicy::FlowControl
+                && consumer.unacked.first().is_some()
+                && consumer.flow.asked().is_empty();
+            if wants_answer {
+                let reply = consumer.flow.ask(&consumer.flow_prefix, view.nuid);
+                let to = consumer.config.deliver_subject.as_bytes();
+                let status = status::FLOW_CONTROL;
+                status::publish_with_reply(ctx, gate, view.account, to, reply, status);
+            }
         }
     }
 

@@ -371,6 +371,23 @@ fn flow_control_holds_deliveries_until_it_is_answered() {
 }
 
 #[test]
+fn answers_to_flow_control_may_be_the_acknowledgements() {
+    let mut stream = stream(3);
+    stream
+        .create("c", r#"{"durable_name":"c","ack_policy":"flow_control","deliver_subject":"dd"}"#);
+    stream.said();
+    stream.pass(1010 * MS);
+    let said = stream.said();
+    assert_eq!(said.len(), 2, "{said:?}");
+    assert!(said[0].headers.starts_with("NATS/1.0 100 Idle Heartbeat\r\n"), "{said:?}");
+    assert_eq!(said[1].headers, "NATS/1.0 100 FlowControl Request\r\n\r\n");
+    let headers = "NATS/1.0\r\nNats-Last-Consumer: 2\r\nNats-Last-Stream: 2\r\n\r\n";
+    stream.flow_with("c", &said[1].reply, headers);
+    assert_eq!(stream.number("c", "ack_floor.stream_seq"), 2);
+    assert_eq!(stream.number("c", "num_ack_pending"), 1);
+}
+
+#[test]
 fn an_unused_consumer_goes() {
     let mut stream = stream(0);
     stream.create("e", r#"{"inactive_threshold":300000000}"#);

@@ -303,7 +303,23 @@ impl TestStream {
     }
 
     pub(super) fn flow(&mut self, name: &str, subject: &str) {
-        self.incoming(name, subject, "", "", Kind::Flow);
+        self.flow_with(name, subject, "");
+    }
+
+    /// The answer of a client that says how far it has come.
+    pub(super) fn flow_with(&mut self, name: &str, subject: &str, headers: &str) {
+        let Some(index) = self.consumers.by_name.get(name).copied() else { return };
+        parts!(self, view, ctx);
+        let message = Incoming {
+            token: Purpose::Api.token(),
+            account: AccountId(0),
+            subject: subject.as_bytes(),
+            reply: b"",
+            headers: headers.as_bytes(),
+            payload: b"",
+        };
+        self.consumers.handle_flow_reply(index, &message, &mut ctx);
+        while self.consumers.deliver(&mut view, &mut ctx) {}
     }
 
     fn incoming(&mut self, name: &str, subject: &str, body: &str, reply: &str, kind: Kind) {
@@ -320,7 +336,6 @@ impl TestStream {
         match kind {
             Kind::Next => self.consumers.handle_next(index, &message, &mut view, &mut ctx),
             Kind::Ack => self.consumers.handle_ack(index, &message, &mut view, &mut ctx),
-            Kind::Flow => self.consumers.handle_flow_reply(index, &message, &mut ctx),
         }
         self.deliver();
     }
@@ -421,5 +436,4 @@ impl TestStream {
 enum Kind {
     Next,
     Ack,
-    Flow,
 }
