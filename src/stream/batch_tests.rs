@@ -191,6 +191,8 @@ fn schedules_publish_when_they_are_due() {
         (vec![("Nats-Schedule", "@hourly")], "10190"),
         (vec![("Nats-Schedule", "@hourly"), ("Nats-Schedule-Target", "c.t")], "10190"),
         (vec![("Nats-Scheduler", "b.s")], "10212"),
+        (vec![("Nats-Schedule-Next", "purge")], "10212"),
+        (vec![("Nats-Schedule", "@hourly "), ("Nats-Schedule-Target", "b.t")], "10189"),
         (
             vec![
                 ("Nats-Schedule", "@hourly"),

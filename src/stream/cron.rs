@@ -32,15 +32,13 @@ impl Cron {
             return None;
         };
         let is_any = |field: &str| field == "*" || field == "?";
-        let weekday_bits = parse_field(weekdays, 0, 7, WEEKDAYS)?;
         Some(Self {
             seconds: parse_field(seconds, 0, 59, &[])?,
             minutes: parse_field(minutes, 0, 59, &[])?,
             hours: parse_field(hours, 0, 23, &[])?,
             days: parse_field(days, 1, 31, &[])?,
             months: parse_field(months, 1, 12, MONTHS)?,
-            // Sunday is 0 and 7.
-            weekdays: (weekday_bits | weekday_bits >> 7) & 0x7f,
+            weekdays: parse_field(weekdays, 0, 6, WEEKDAYS)?,
             days_are_any: is_any(days),
             weekdays_are_any: is_any(weekdays),
         })
@@ -104,7 +102,7 @@ fn parse_field(field: &str, low: u64, high: u64, names: &[&str]) -> Option<u64> 
             None => (part, 1),
         };
         let (first, last) = match range {
-            "*" | "?" => (low, high.min(if names == WEEKDAYS { 6 } else { high })),
+            "*" | "?" => (low, high),
             _ => match range.split_once('-') {
                 Some((first, last)) => {
                     (parse_one(first, low, names)?, parse_one(last, low, names)?)
@@ -158,7 +156,7 @@ mod tests {
             ("0 0 0 29 feb *", "2026-11-21T09:45:53Z", "2028-02-29T00:00:00Z"),
             ("0 0 0 1 * 0", "2026-11-21T09:45:53Z", "2026-11-22T00:00:00Z"),
             ("@hourly", "2026-11-21T09:45:53Z", "2026-11-21T10:00:00Z"),
-            ("5/20 0 0 * * 7", "2026-11-22T00:00:05Z", "2026-11-22T00:00:25Z"),
+            ("5/20 0 0 * * 0", "2026-11-22T00:00:05Z", "2026-11-22T00:00:25Z"),
             ("@yearly", "2026-01-01T00:00:00Z", "2027-01-01T00:00:00Z"),
         ] {
             let cron = Cron::parse(pattern).unwrap();
@@ -180,6 +178,7 @@ mod tests {
             "@foo",
             "* * * 0 * *",
             "* * * * 13 *",
+            "* * * * * 7",
         ] {
             assert_eq!(Cron::parse(bad), None, "{bad}");
         }

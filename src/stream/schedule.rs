@@ -47,12 +47,12 @@ struct Entry {
 
 impl Schedule {
     fn parse(text: &[u8]) -> Option<Self> {
-        let text = std::str::from_utf8(text).ok()?.trim();
+        let text = std::str::from_utf8(text).ok()?;
         if let Some(time) = text.strip_prefix("@at ") {
-            return parse_time(time.trim()).ok().map(Self::At);
+            return parse_time(time).ok().map(Self::At);
         }
         if let Some(duration) = text.strip_prefix("@every ") {
-            let nanos = u64::try_from(parse_duration(duration.trim())?).ok()?;
+            let nanos = u64::try_from(parse_duration(duration)?).ok()?;
             return (nanos >= SECOND).then_some(Self::Every(nanos));
         }
         Cron::parse(text).map(|cron| Self::Cron(Box::new(cron)))
@@ -200,7 +200,10 @@ fn check_scheduler(
     stream: &Stream,
     subject: &[u8],
 ) -> Result<(), ApiError> {
-    let Some(scheduler) = headers.scheduler else { return Ok(()) };
+    if headers.scheduler.is_none() && headers.schedule_next.is_none() {
+        return Ok(());
+    }
+    let scheduler = headers.scheduler.unwrap_or_default();
     let is_stored = stream.store.subject(scheduler).is_some();
     let is_right = headers.schedule_next == Some(b"purge")
         && is_literal(scheduler)
