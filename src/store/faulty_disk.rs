@@ -111,6 +111,37 @@ impl FaultyDisk {
             })),
         }
     }
+
+    /// Another disk with the same contents.
+    pub(super) fn copy(&self) -> Self {
+        self.cut(Cut::Keep)
+    }
+
+    pub(super) fn paths(&self) -> Vec<String> {
+        self.inner.lock().unwrap().names.keys().cloned().collect()
+    }
+
+    pub(super) fn contents(&self, path: &str) -> Vec<u8> {
+        let inner = self.inner.lock().unwrap();
+        inner.names.get(path).map(|file| inner.files[*file].now.clone()).unwrap_or_default()
+    }
+
+    pub(super) fn set_contents(&self, path: &str, bytes: Option<Vec<u8>>) {
+        let mut inner = self.inner.lock().unwrap();
+        match bytes {
+            Some(bytes) => {
+                let file = inner.files.len();
+                let contents = Contents { now: bytes.clone(), durable: bytes, dirty: Vec::new() };
+                inner.files.push(contents);
+                inner.names.insert(path.into(), file);
+                inner.durable_names.insert(path.into(), file);
+            }
+            None => {
+                inner.names.remove(path);
+                inner.durable_names.remove(path);
+            }
+        }
+    }
 }
 
 impl std::fmt::Debug for Contents {

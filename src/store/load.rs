@@ -36,7 +36,10 @@ pub(super) fn read_states(
         let file = state_path(stream, slot);
         let Some(bytes) = read_whole(disk, &file)? else { continue };
         match State::parse(&bytes) {
-            Some(state) if state.stream == stream && state.generation % 2 == slot => {
+            Some(state) if state.stream == stream => {
+                if state.generation % 2 != slot {
+                    damage.push(Damage::State { file, problem: "has the other one's place" });
+                }
                 states.push(state);
             }
             Some(_) => damage.push(Damage::State { file, problem: "belongs elsewhere" }),

@@ -85,6 +85,8 @@ mod checkpoint;
 #[cfg(test)]
 mod crash_tests;
 mod damage;
+#[cfg(test)]
+mod damage_tests;
 mod disk;
 #[cfg(test)]
 mod faulty_disk;

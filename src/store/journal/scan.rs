@@ -80,12 +80,25 @@ pub(in crate::store) fn scan(disk: &dyn Disk, identity: Option<u64>) -> io::Resu
         .map(|(number, size, found)| own(number, size, found, scan.identity))
         .collect();
     scan.next_file = next_file;
-    scan.assemble(files);
+    if let Some((file, end)) = scan.assemble(files) {
+        // A commit without its head shows only in its events.
+        let bytes = read_whole(disk, &file_path(file))?.unwrap_or_default();
+        let rest = bytes.get(end..).unwrap_or_default();
+        let rest = &rest[..rest.len().min(TAIL_MAX)];
+        let mut is_torn = false;
+        let next = (scan.last_commit + 1, scan.last_commit + 2);
+        salvage(rest, scan.identity, next, |_, _, _| is_torn = true);
+        if is_torn {
+            let file = file_path(file);
+            scan.damage.push(Damage::TornTail { file, offset: end as u64 });
+        }
+    }
     Ok(scan)
 }
 
 impl Scan {
-    fn assemble(&mut self, files: Vec<File>) {
+    /// Returns where the last commit ends, unless something unfinished is known to stand there.
+    fn assemble(&mut self, files: Vec<File>) -> Option<(u64, usize)> {
         let mut limit = u64::MAX;
         let mut limits = BTreeMap::new();
         for file in files.iter().rev() {
@@ -118,11 +131,12 @@ impl Scan {
         }
         self.last_commit = last.map_or(released, |last| last.commit);
         self.keep_damaged_files();
-        self.name_torn_tail(&files, last);
+        let is_torn = self.name_torn_tail(&files, last);
         // Numbers that failed commits had are not used again.
         let highest = files.iter().flat_map(|file| &file.commits).map(|(_, head)| head.commit);
         let named = files.iter().filter_map(|file| file.valid_before);
         self.highest = highest.chain(named).max().unwrap_or(0);
+        last.filter(|_| !is_torn).map(|last| (last.file, last.end))
     }
 
     fn add(
@@ -181,16 +195,20 @@ impl Scan {
         }
     }
 
-    fn name_torn_tail(&mut self, files: &[File], last: Option<Place>) {
+    fn name_torn_tail(&mut self, files: &[File], last: Option<Place>) -> bool {
         let (number, end) = last.map_or((0, PAGE), |last| (last.file, last.end));
         for file in files.iter().filter(|file| file.number >= number) {
             let end = if file.number == number { end } else { PAGE };
-            if let Some(offset) = file.broken.iter().find(|offset| **offset >= end) {
+            // A head is written with the first commit.
+            let is_first = file.head.is_some() && file.commits.is_empty();
+            let broken = file.broken.iter().copied().find(|offset| *offset >= end);
+            if let Some(offset) = broken.or_else(|| is_first.then_some(PAGE)) {
                 let path = file_path(file.number);
-                self.damage.push(Damage::TornTail { file: path, offset: *offset as u64 });
-                return;
+                self.damage.push(Damage::TornTail { file: path, offset: offset as u64 });
+                return true;
             }
         }
+        false
     }
 }
 
@@ -250,6 +268,9 @@ pub(in crate::store) fn salvage(
         }
     }
 }
+
+/// Bytes behind the last commit that are looked at.
+const TAIL_MAX: usize = 256 << 10;
 
 /// Lost commits in a row that events are looked for.
 const SALVAGED_COMMITS_MAX: usize = 64;
