@@ -7,13 +7,19 @@
 use std::fmt::{Display, Write as _};
 
 use super::facts::ServerFacts;
+use super::jetstream::JetStreamSnapshot;
 use super::process::Usage;
 use super::snapshot::{ShardTotals, SlowConsumers};
 
 pub(super) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// The page.
-pub(super) fn metrics(facts: &ServerFacts, shards: &[ShardTotals], usage: Usage) -> String {
+pub(super) fn metrics(
+    facts: &ServerFacts,
+    shards: &[ShardTotals],
+    usage: Usage,
+    jetstream: Option<&JetStreamSnapshot>,
+) -> String {
     let mut text = Exposition::default();
     of_the_server(&mut text, facts, shards, usage);
     for (name, kind, help, of) in PER_SHARD {
@@ -25,7 +31,31 @@ pub(super) fn metrics(facts: &ServerFacts, shards: &[ShardTotals], usage: Usage)
     lanes(&mut text, shards);
     turns(&mut text, shards);
     slow_consumers(&mut text, shards);
+    if let Some(snapshot) = jetstream {
+        of_jetstream(&mut text, snapshot);
+    }
     text.0
+}
+
+fn of_jetstream(text: &mut Exposition, of: &JetStreamSnapshot) {
+    for (name, kind, help, value) in [
+        ("midge_jetstream_streams", "gauge", "Streams.", of.streams),
+        ("midge_jetstream_consumers", "gauge", "Consumers.", of.consumers),
+        ("midge_jetstream_messages", "gauge", "Stored messages.", of.messages),
+        ("midge_jetstream_storage_bytes", "gauge", "Bytes of messages in files.", of.storage),
+        ("midge_jetstream_memory_bytes", "gauge", "Bytes of messages in memory.", of.memory),
+        ("midge_jetstream_api_requests_total", "counter", "Requests to the API.", of.api_total),
+        ("midge_jetstream_api_errors_total", "counter", "Those refused.", of.api_errors),
+        ("midge_jetstream_staged_bytes", "gauge", "Bytes that wait for a commit.", of.staged_bytes),
+        (
+            "midge_jetstream_commits_total",
+            "counter",
+            "The last durable commit's number.",
+            of.commits,
+        ),
+    ] {
+        text.single(name, kind, help, &value);
+    }
 }
 
 fn of_the_server(text: &mut Exposition, facts: &ServerFacts, shards: &[ShardTotals], usage: Usage) {
@@ -188,7 +218,7 @@ mod tests {
         };
         shard.turns.record(5000);
         shard.slow.record("a\"b\\c\nd", "$G");
-        let text = metrics(&ServerFacts::default(), &[shard], Usage::default());
+        let text = metrics(&ServerFacts::default(), &[shard], Usage::default(), None);
         let mut families = Vec::new();
         for line in text.lines() {
             if let Some(rest) = line.strip_prefix("# TYPE ") {

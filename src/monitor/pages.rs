@@ -118,8 +118,13 @@ impl Pages {
             }
             "/metrics" => {
                 let shards = self.inquirer.totals();
+                let jetstream = self.jetstream(&JetStreamAsk::default());
                 let usage = self.meter.look(now);
-                Response::plain(200, metrics::CONTENT_TYPE, metrics::metrics(facts, &shards, usage))
+                Response::plain(
+                    200,
+                    metrics::CONTENT_TYPE,
+                    metrics::metrics(facts, &shards, usage, jetstream.as_ref()),
+                )
             }
             "/debug/vars" => {
                 let usage = self.meter.look(now);

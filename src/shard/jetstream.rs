@@ -265,7 +265,7 @@ impl JetStream {
     }
 
     /// What monitoring asks for.
-    pub(super) fn figures(&self, ask: &JetStreamAsk, now: u64) -> JetStreamSnapshot {
+    pub(super) fn figures(&mut self, ask: &JetStreamAsk, now: u64) -> JetStreamSnapshot {
         let accounts = self.engine.figures();
         let mut snapshot = JetStreamSnapshot {
             config: self.shown.clone(),

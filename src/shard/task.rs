@@ -660,7 +660,7 @@ impl ShardTask {
 
     /// Answers the monitor: at most one slice.
     #[cold]
-    fn answer(&self, inquiry: &Inquiry) {
+    fn answer(&mut self, inquiry: &Inquiry) {
         let core = &self.core;
         inquiry.answer(match &inquiry.ask {
             Ask::Totals => Answer::Totals(Box::new(self.totals())),
@@ -669,7 +669,7 @@ impl ShardTask {
                 Answer::Connections(core.closed_from(*from, *subscriptions))
             }
             Ask::JetStream(ask) => Answer::JetStream(
-                self.jetstream.as_ref().map(|jetstream| Box::new(jetstream.figures(ask, self.now))),
+                self.jetstream.as_mut().map(|jetstream| Box::new(jetstream.figures(ask, self.now))),
             ),
             Ask::Subscriptions { from, of } => {
                 Answer::Subscriptions(core.subscriptions_from(*from, of.as_deref()))

@@ -263,12 +263,14 @@ impl Engine {
     }
 
     /// The streams of an account as monitoring shows them, as a JSON array.
-    pub fn stream_details(&self, account: &str, wanted: DetailRequest, _now: u64) -> String {
+    pub fn stream_details(&mut self, account: &str, wanted: DetailRequest, now: u64) -> String {
         let accounts = self.shared.accounts.values();
-        let named =
-            accounts.filter(|known| known.name == account).flat_map(|known| known.streams.values());
+        let named = accounts.filter(|known| known.name == account);
+        let indices: Vec<StreamIndex> =
+            named.flat_map(|known| known.streams.values().copied()).collect();
         let mut text = vec![b'['];
-        for stream in named.filter_map(|index| self.streams.get(*index)) {
+        for index in indices {
+            let Some(stream) = self.streams.get_mut(index) else { continue };
             if text.len() > 1 {
                 text.push(b',');
             }
@@ -282,6 +284,10 @@ impl Engine {
                 write_config(&mut object, stream, None);
             }
             write_state(&mut object, stream, &StateDetail::default());
+            if wanted.consumers {
+                let (consumers, mut view) = stream.split(&mut self.shared);
+                consumers.write_details(&mut object, &mut view, now);
+            }
             object.close();
         }
         text.push(b']');

@@ -277,6 +277,20 @@ impl Consumers {
         Ok(())
     }
 
+    /// Adds all consumers to what monitoring shows of their stream.
+    pub fn write_details(&mut self, object: &mut Object<'_>, view: &mut StreamView<'_>, now: u64) {
+        let indices: Vec<u32> = self.by_name.values().copied().collect();
+        let mut array = object.array("consumer_detail");
+        for index in indices {
+            if let Some(consumer) = self.get_mut(index) {
+                let mut inner = Object::open(array.element());
+                info::write(&mut inner, consumer, view, now, &[]);
+                inner.close();
+            }
+        }
+        array.close();
+    }
+
     fn inform(
         &mut self,
         call: &ApiCall<'_>,
