@@ -93,6 +93,10 @@ fn changes(old: &Options, new: &Options) -> Result<Vec<String>, ReloadError> {
         old.max_connections != new.max_connections,
         format!("Reloaded: max_connections = {}", new.max_connections),
     );
+    if old.tls.is_some() || new.tls.is_some() {
+        let state = if new.tls.is_some() { "enabled" } else { "disabled" };
+        note(true, format!("Reloaded: tls = {state}"));
+    }
     note(true, "Reloaded: authorization users".to_owned());
     note(true, "Reloaded: accounts".to_owned());
     note(old.user != new.user, "Reloaded: authorization username".to_owned());

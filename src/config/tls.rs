@@ -66,8 +66,7 @@ fn set<'a>(
         "certs" | "certificates" => options.certificates = pairs(node)?,
         "verify" => options.verify = flag(entry).map_err(at)?,
         "verify_and_map" => {
-            options.verify_and_map = flag(entry).map_err(at)?;
-            options.verify |= options.verify_and_map;
+            return entry.not_built("users named by their certificates").map_err(at);
         }
         // What only a client does, and what only Go's weak suites need.
         "insecure" | "allow_insecure_cipher_suites" => {
@@ -89,8 +88,8 @@ fn set<'a>(
             options.handshake_first = handshake_first(entry).map_err(at)?;
         }
         "connection_rate_limit" => match node.value {
-            Value::Integer(limit) => {
-                options.connection_rate_limit = u64::try_from(limit).unwrap_or(0);
+            Value::Integer(_) => {
+                return entry.not_built("a limit of handshakes").map_err(at);
             }
             _ => return Err(told(wrong_type("connection_rate_limit"))),
         },

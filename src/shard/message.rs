@@ -4,6 +4,7 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use super::core::{Control, Settings};
+use super::transport::TlsListener;
 
 /// One item of a control lane.
 #[derive(Debug)]
@@ -16,6 +17,8 @@ pub(super) enum Message {
     Released,
     /// A new version of the settings.
     Reload(Arc<Settings>),
+    /// TLS of connections from now on.
+    Tls(Option<TlsListener>),
     /// Lame duck mode begins: tell the clients.
     LameDuck,
     /// Close the clients one by one over these nanoseconds.

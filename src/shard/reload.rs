@@ -6,7 +6,8 @@ use std::sync::mpsc::{channel, Receiver, Sender};
 use std::sync::Arc;
 
 use super::core::{CoreConfig, Settings};
-use super::start::{core_config, directory, server_info, write_pid_file, Identity};
+use super::start::{core_config, directory, server_info, tls_listener, write_pid_file, Identity};
+use super::transport::TlsListener;
 use crate::account::Directory;
 use crate::config::{self, Options};
 use crate::log::Log;
@@ -23,6 +24,8 @@ pub(super) struct Reloaded {
     pub(super) digest: String,
     log_time: bool,
     log_time_utc: bool,
+    /// TLS of the client port, its files read anew.
+    pub(super) tls: Option<TlsListener>,
 }
 
 /// The signal thread's part: knows the options that hold now.
@@ -69,6 +72,7 @@ impl Reloader {
         let info = server_info(&options, &self.identity, self.address);
         let info = Arc::new(InfoTemplate::new(&info));
         let core = core_config(&options, 0, 1, &info, &directory, 0);
+        let tls = tls_listener(&options)?;
         if options.pid_file != self.options.pid_file {
             write_pid_file(&options, &self.log);
         }
@@ -78,6 +82,7 @@ impl Reloader {
         Ok(Reloaded {
             trace: core.trace.is_some(),
             settings: Arc::new(settings(core)),
+            tls,
             connections_max: options.max_connections,
             changes: read.changes,
             digest: options.config_digest.clone().unwrap_or_default(),

@@ -3,7 +3,7 @@
 
 use super::core::{ConnKey, TlsFacts};
 use super::task::ShardTask;
-use super::transport::{Received, Transport};
+use super::transport::{Received, TlsListener, Transport};
 use crate::net::{BufferId, Segment};
 use crate::proto::CloseReason;
 use crate::router::ConnId;
@@ -13,6 +13,12 @@ use crate::tls::HandshakeFirst;
 const PLAIN_KEPT: usize = 256 * 1024;
 
 impl ShardTask {
+    /// Connections begin with `tls` from now on.
+    pub(super) fn set_tls(&mut self, tls: Option<TlsListener>) {
+        self.seals |= tls.is_some();
+        self.tls = tls;
+    }
+
     /// Puts TLS between a new connection and its socket, if the port has it.
     pub(super) fn begin_transport(&mut self, key: ConnKey) {
         let Some(tls) = &self.tls else { return };

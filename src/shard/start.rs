@@ -252,18 +252,24 @@ pub fn run(options: &Options, log: &Log) -> Result<(), RunError> {
     outcome
 }
 
+/// How connections of the client port begin, if with TLS. Reads the certificates.
+///
+/// # Errors
+/// TLS cannot be served as asked.
+pub(super) fn tls_listener(options: &Options) -> Result<Option<TlsListener>, TlsError> {
+    let Some(tls) = &options.tls else { return Ok(None) };
+    Ok(Some(TlsListener {
+        context: TlsContext::load(tls)?,
+        optional: options.allow_non_tls,
+        first: tls.handshake_first,
+        timeout: nanoseconds(tls.timeout),
+    }))
+}
+
 /// # Errors
 /// TLS cannot be served as asked.
 fn control(options: &Options, log: &Log) -> Result<Control, RunError> {
-    let tls = match &options.tls {
-        Some(tls) => Some(TlsListener {
-            context: TlsContext::load(tls)?,
-            optional: options.allow_non_tls,
-            first: tls.handshake_first,
-            timeout: nanoseconds(tls.timeout),
-        }),
-        None => None,
-    };
+    let tls = tls_listener(options)?;
     Ok(Control {
         tls,
         signals: AtomicU32::new(0),

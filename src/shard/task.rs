@@ -118,6 +118,8 @@ pub(super) struct ShardTask {
     pub(super) flights: Vec<Box<Flight>>,
     /// TLS of the client port, if there is any.
     pub(super) tls: Option<TlsListener>,
+    /// There is or was TLS: some connections may have a transport.
+    pub(super) seals: bool,
     /// Plaintext of the receive at hand.
     pub(super) plain: Vec<u8>,
     /// Pieces of the flight that is being sealed.
@@ -179,6 +181,7 @@ impl ShardTask {
             reaped: Vec::with_capacity(COMPLETIONS_MAX),
             dirty: Vec::new(),
             flights: Vec::new(),
+            seals: tls.is_some(),
             tls,
             plain: Vec::new(),
             chunks: Vec::new(),
@@ -423,6 +426,7 @@ impl ShardTask {
                 }
             }
             Message::Reload(settings) => self.core.reload(&settings),
+            Message::Tls(tls) => self.set_tls(tls),
             Message::LameDuck => self.core.enter_lame_duck(),
             Message::CloseOver(duration) => self.core.close_over(duration),
             Message::Stop => self.stop(),
@@ -435,7 +439,7 @@ impl ShardTask {
             Completion::Received { token, buffer, len, more } => {
                 let key = ConnKey::from_u64(token);
                 debug_assert!(len > 0);
-                let sealed = self.tls.is_some()
+                let sealed = self.seals
                     && self.sockets.get(key).is_some_and(|socket| socket.transport.is_some());
                 if sealed {
                     self.receive_sealed(key, buffer);
@@ -563,7 +567,7 @@ impl ShardTask {
         let mut dirty = std::mem::take(&mut self.dirty);
         self.core.take_dirty(&mut dirty);
         for slot in dirty.drain(..) {
-            if self.tls.is_some() && self.defer_sealed(slot) {
+            if self.seals && self.defer_sealed(slot) {
                 continue;
             }
             self.send_in_clear(slot);
@@ -716,7 +720,7 @@ impl ShardTask {
 
     /// What only shells do by time: signals, lame duck mode, the end.
     fn run_own_timers(&mut self) {
-        if self.tls.is_some() {
+        if self.seals {
             self.run_transport_timers();
         }
         if self.acceptor.is_some() {
@@ -784,6 +788,8 @@ impl ShardTask {
                 acceptor.set_connections_max(version.connections_max);
             }
             self.tell_all(|| Message::Reload(Arc::clone(&version.settings)));
+            self.tell_all(|| Message::Tls(version.tls.clone()));
+            self.set_tls(version.tls.clone());
             self.core.reload(&version.settings);
             if let Some(jetstream) = &mut self.jetstream {
                 let directory = &version.settings.directory;

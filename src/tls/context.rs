@@ -73,7 +73,7 @@ impl TlsContext {
         let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
             .with_protocol_versions(versions)
             .map_err(|error| refused(&error))?;
-        let builder = if options.verify || options.verify_and_map {
+        let builder = if options.verify {
             let roots = Arc::new(authorities(options)?);
             let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider)
                 .build()

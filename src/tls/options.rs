@@ -12,8 +12,6 @@ pub struct TlsOptions {
     pub ca_file: Option<PathBuf>,
     /// Clients must show a certificate.
     pub verify: bool,
-    /// The certificate says which user a client is. Implies [`Self::verify`].
-    pub verify_and_map: bool,
     /// How long a handshake may take. Default 2 s.
     pub timeout: Duration,
     /// Nothing below TLS 1.3.
@@ -27,8 +25,6 @@ pub struct TlsOptions {
     pub pinned_certs: Vec<String>,
     /// Whether the handshake comes before INFO.
     pub handshake_first: HandshakeFirst,
-    /// Handshakes a second; 0 is no limit.
-    pub connection_rate_limit: u64,
 }
 
 impl Default for TlsOptions {
@@ -37,14 +33,12 @@ impl Default for TlsOptions {
             certificates: Vec::new(),
             ca_file: None,
             verify: false,
-            verify_and_map: false,
             timeout: Duration::from_secs(2),
             only_tls13: false,
             cipher_suites: Vec::new(),
             curves: Vec::new(),
             pinned_certs: Vec::new(),
             handshake_first: HandshakeFirst::No,
-            connection_rate_limit: 0,
         }
     }
 }

@@ -238,3 +238,29 @@ fn a_handshake_that_is_never_made_ends() {
     line(&mut stream).unwrap();
     assert_eq!(stream.read(&mut [0]).unwrap(), 0, "closed");
 }
+
+#[test]
+fn a_reload_takes_new_certificates_and_keeps_connections() {
+    let certificates = Certificates::new();
+    let broker = certificates.start_with("timeout: 2", "");
+    let open = |certificates: &Certificates| {
+        let mut stream = broker.dial();
+        line(&mut stream).unwrap();
+        certificates.session(stream, false)
+    };
+    let ping = |session: &mut Session| {
+        session.write_all(b"CONNECT {\"verbose\":false}\r\nPING\r\n").and_then(|()| line(session))
+    };
+    let mut before = open(&certificates);
+    assert_eq!(ping(&mut before).unwrap(), "PONG");
+    let others = Certificates::new();
+    for name in ["server.pem", "server-key.pem"] {
+        std::fs::copy(others.path(name), certificates.path(name)).unwrap();
+    }
+    broker.signal("HUP");
+    broker.wait_log("Reloaded server configuration");
+    assert_eq!(ping(&mut open(&others)).unwrap(), "PONG");
+    assert!(ping(&mut open(&certificates)).is_err(), "another authority");
+    before.write_all(b"PING\r\n").unwrap();
+    assert_eq!(line(&mut before).unwrap(), "PONG");
+}
