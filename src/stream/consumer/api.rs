@@ -284,7 +284,7 @@ impl Consumers {
         for index in indices {
             if let Some(consumer) = self.get_mut(index) {
                 let mut inner = Object::open(array.element());
-                info::write(&mut inner, consumer, view, now, &[]);
+                info::write(&mut inner, consumer, view, now, &[], false);
                 inner.close();
             }
         }
