@@ -38,6 +38,8 @@ mod table_tests;
 mod test_stream;
 mod unacked;
 mod validate;
+#[cfg(test)]
+mod validate_tests;
 mod waiting;
 
 pub use api::{check_create, refuse, Answer};
