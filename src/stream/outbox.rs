@@ -2,8 +2,9 @@
 //! must not be told before.
 //!
 //! Messages are kept back to back in one buffer, so that saying something costs
-//! a copy and no allocation in the long run. Things of one gate stay in order;
-//! gates of one stream never go back, so the order of one stream is kept too.
+//! a copy and no allocation in the long run. Everything is told in the order it
+//! was said: what waits for nothing still waits behind what waits for a commit, which
+//! is a commit's time at most.
 
 use std::collections::VecDeque;
 
@@ -80,7 +81,10 @@ struct Queue {
 #[derive(Clone, Copy, Debug)]
 struct Entry {
     kind: Kind,
+    /// What it depends on.
     gate: Commit,
+    /// What it is told after: its gate, or that of something said before it.
+    after: Commit,
     account: AccountId,
     token: Token,
     /// Lengths of the parts, in the order they lie in.
@@ -136,7 +140,7 @@ impl Outbox {
     /// waits for nothing, and what waited for a commit up to `durable`. Returns
     /// whether there was any.
     pub fn pop(&mut self, durable: Commit, carry_out: impl FnOnce(&Output<'_>)) -> bool {
-        let gated = self.gated.entries.front().is_some_and(|entry| entry.gate <= durable);
+        let gated = self.gated.entries.front().is_some_and(|entry| entry.after <= durable);
         let queue = if gated { &mut self.gated } else { &mut self.ready };
         queue.pop(|entry, parts| carry_out(&output(entry, parts)))
     }
@@ -183,7 +187,7 @@ impl Outbox {
     /// Whether something may be told at once.
     pub fn has_ready(&self, durable: Commit) -> bool {
         !self.ready.entries.is_empty()
-            || self.gated.entries.front().is_some_and(|entry| entry.gate <= durable)
+            || self.gated.entries.front().is_some_and(|entry| entry.after <= durable)
     }
 
     /// Bytes that wait.
@@ -192,7 +196,7 @@ impl Outbox {
     }
 
     fn queue(&mut self, gate: Commit) -> &mut Queue {
-        if gate == Commit::NONE {
+        if gate == Commit::NONE && self.gated.entries.is_empty() {
             &mut self.ready
         } else {
             &mut self.gated
@@ -216,7 +220,8 @@ impl Queue {
             *length = u32::try_from(part.len()).unwrap_or(u32::MAX);
             self.bytes.extend_from_slice(part);
         }
-        self.entries.push_back(Entry { kind, gate, account, token, parts: lengths, last });
+        let after = self.entries.back().map_or(gate, |before| before.after.max(gate));
+        self.entries.push_back(Entry { kind, gate, after, account, token, parts: lengths, last });
     }
 
     fn pop(&mut self, take: impl FnOnce(&Entry, [&[u8]; PARTS])) -> bool {
@@ -299,14 +304,29 @@ mod tests {
     #[test]
     fn what_waits_for_a_commit_is_told_when_it_is_durable() {
         let mut outbox = Outbox::default();
-        outbox.publish(Commit(2), &message(b"b", None));
         outbox.publish(Commit::NONE, &message(b"a", None));
+        outbox.publish(Commit(2), &message(b"b", None));
         outbox.publish(Commit(3), &message(b"c", None));
         assert_eq!(drain(&mut outbox, 1), ["a"]);
         assert_eq!(drain(&mut outbox, 2), ["b"]);
         assert_eq!(drain(&mut outbox, 3), ["c"]);
         assert!(outbox.is_empty());
         assert_eq!(outbox.bytes(), 0);
+    }
+
+    #[test]
+    fn nothing_overtakes_what_was_said_before_it() {
+        let mut outbox = Outbox::default();
+        outbox.publish(Commit(9), &message(b"x", None));
+        outbox.publish(Commit(7), &message(b"y", None));
+        outbox.publish(Commit::NONE, &message(b"z", None));
+        assert!(drain(&mut outbox, 7).is_empty());
+        assert_eq!(drain(&mut outbox, 9), ["x", "y", "z"]);
+        // What depends on nothing that failed is told all the same.
+        outbox.publish(Commit(11), &message(b"lost", None));
+        outbox.publish(Commit::NONE, &message(b"kept", None));
+        outbox.fail(Commit(10));
+        assert_eq!(drain(&mut outbox, 10), ["kept"]);
     }
 
     #[test]
