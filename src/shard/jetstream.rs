@@ -10,7 +10,8 @@
 //! written in one write. A completed write is acknowledged in the same turn.
 //!
 //! Bounds: [`ROUNDS_MAX`] rounds of the engine answering itself a turn; one
-//! journal write in flight; [`WAITING_MAX`] jobs.
+//! journal write in flight; `max_buffered_size` bytes that wait for it, all streams
+//! together, above which messages are refused with 429; [`WAITING_MAX`] jobs.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -81,6 +82,8 @@ pub(super) struct JetStream {
     log: Log,
     /// Accounts that the engine knows.
     accounts: Vec<AccountId>,
+    /// Staged bytes above which messages are refused.
+    staged_max: u64,
     /// The configuration as monitoring shows it.
     shown: JetStreamConfig,
     /// When a rollback that failed is tried again, by the monotonic clock.
@@ -151,6 +154,7 @@ impl JetStream {
             snapshot: Vec::new(),
             log: log.clone(),
             accounts: Vec::new(),
+            staged_max: start.options.max_buffered_size,
             shown,
             retry_at: None,
             stopping: false,
@@ -196,6 +200,7 @@ impl JetStream {
         for _ in 0..ROUNDS_MAX {
             let mut busy = false;
             if core.has_captured() {
+                self.engine.set_overloaded(self.store.staged_bytes() as u64 > self.staged_max);
                 core.take_captured(&mut self.captured);
                 let mut captured = std::mem::take(&mut self.captured);
                 self.with_engine(core, now, |engine, ctx| {

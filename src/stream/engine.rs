@@ -154,6 +154,11 @@ impl Engine {
         }
     }
 
+    /// Whether messages are refused, with 429, because the store has too much to write.
+    pub fn set_overloaded(&mut self, is_overloaded: bool) {
+        self.shared.is_overloaded = is_overloaded;
+    }
+
     /// Takes what one of the engine's subscriptions got.
     pub fn handle_message(&mut self, incoming: &Incoming<'_>, ctx: &mut Context<'_>) {
         match Purpose::of(incoming.token) {

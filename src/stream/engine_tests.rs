@@ -611,3 +611,18 @@ fn a_stream_comes_back_as_it_was() {
     world.advance(9_000_000_000);
     assert!(world.seqs("Z").is_empty());
 }
+
+#[test]
+fn an_overloaded_store_turns_messages_away_and_takes_them_again() {
+    let mut world = World::new();
+    world.create("S", "");
+    world.engine.set_overloaded(true);
+    assert_eq!(
+        world.put("S", &[], "x"),
+        "NATS/1.0 429 Too Many Requests\r\n\r\n\
+         {\"error\":{\"code\":429,\"err_code\":10167,\"description\":\"too many requests\"},\
+         \"stream\":\"S\",\"seq\":0}"
+    );
+    world.engine.set_overloaded(false);
+    assert_eq!(world.put("S", &[], "x"), "{\"stream\":\"S\",\"seq\":1}");
+}

@@ -17,7 +17,7 @@ use super::stream::{write_publish_error, Stream};
 use super::time::{format_time, SECOND};
 use super::{ApiError, Context};
 use crate::proto::write_decimal;
-use crate::store::{record_bytes, Record};
+use crate::store::{record_bytes, Commit, Record};
 
 /// A message as it came.
 #[derive(Clone, Copy, Debug)]
@@ -90,6 +90,9 @@ pub(super) fn handle(
     message: &Published<'_>,
     ctx: &mut Context<'_>,
 ) {
+    if shared.is_overloaded {
+        return turn_away(stream, shared, message.reply, ctx);
+    }
     if fast_batch::is_one(message.reply) {
         fast_batch::handle(stream, shared, message, ctx);
         stream.settle(shared);
@@ -100,6 +103,29 @@ pub(super) fn handle(
         answer(stream, shared, message.reply, &result, ctx);
     }
     stream.settle(shared);
+}
+
+/// Refuses a message because the store has too much to write.
+#[cold]
+fn turn_away(stream: &Stream, shared: &mut Shared, reply: &[u8], ctx: &mut Context<'_>) {
+    if reply.is_empty() || stream.config.no_ack {
+        return;
+    }
+    let text = &mut shared.text;
+    text.clear();
+    write_publish_error(text, stream.name(), &ApiError::STREAM_TOO_MANY_REQUESTS);
+    ctx.out.publish(
+        Commit::NONE,
+        &Outgoing {
+            account: stream.account,
+            to: reply,
+            subject: b"",
+            reply: b"",
+            headers: b"NATS/1.0 429 Too Many Requests\r\n\r\n",
+            payload: text,
+            failure: None,
+        },
+    );
 }
 
 /// Says what became of a message.

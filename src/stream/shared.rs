@@ -60,6 +60,8 @@ pub(super) struct Shared {
     /// Bytes of all accounts.
     pub(super) used: Bytes,
     pub(super) reserved: Bytes,
+    /// The store has as much to write as it may: nothing more is taken in.
+    pub(super) is_overloaded: bool,
     /// Atomic batches that are open, in all streams.
     pub(super) batches_open: usize,
     /// Buffers that are used again.
@@ -84,6 +86,7 @@ impl Shared {
             accounts: BTreeMap::new(),
             used: Bytes::default(),
             reserved: Bytes::default(),
+            is_overloaded: false,
             batches_open: 0,
             subject: Vec::new(),
             headers: Vec::new(),
