@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use data_encoding::{BASE64URL_NOPAD, BASE64_NOPAD};
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 
@@ -64,6 +65,7 @@ pub struct User {
     pub account: AccountId,
     /// What it may do. `None`: everything.
     pub permissions: Option<Arc<Permissions>>,
+    is_nkey: bool,
     password: Secret,
     connection_types: Option<Vec<ConnectionType>>,
 }
@@ -79,6 +81,10 @@ pub struct Credentials<'c> {
     pub token: &'c str,
     /// `nkey` of CONNECT.
     pub nkey: &'c str,
+    /// `sig` of CONNECT: the nonce signed, base64.
+    pub signature: &'c str,
+    /// The nonce that INFO gave; empty if it gave none.
+    pub nonce: &'c str,
     /// The hash that these credentials were found to fit, if they were compared
     /// with one already.
     pub verified: Option<&'c str>,
@@ -195,6 +201,11 @@ impl Directory {
         !self.users.is_empty() || self.single != Single::Open
     }
 
+    /// Whether INFO must give clients something to sign.
+    pub fn has_nkeys(&self) -> bool {
+        self.users.values().any(|user| user.is_nkey)
+    }
+
     /// Whether a client may do without credentials though others need them.
     pub fn has_no_auth_user(&self) -> bool {
         self.no_auth_user.is_some()
@@ -226,9 +237,21 @@ impl Directory {
                         Verdict::Refused
                     };
                 }
-                _ => self.users.get(shown.user).filter(|user| user.may_use(over)),
+                _ if !shown.nkey.is_empty() => self.users.get(shown.nkey),
+                _ => self.users.get(shown.user).filter(|user| !user.is_nkey),
             };
+            let user = user.filter(|user| user.may_use(over));
             let Some(user) = user else { return Verdict::Refused };
+            if user.is_nkey {
+                return if is_signed(shown) {
+                    Verdict::Admitted(self.login(user))
+                } else {
+                    Verdict::Refused
+                };
+            }
+            if !shown.nkey.is_empty() {
+                return Verdict::Refused;
+            }
             return judge(&user.password, shown.password, shown, || self.login(user));
         }
         let login = || Login { account: self.global(), user: None };
@@ -321,6 +344,7 @@ impl User {
             name: options.name.as_str().into(),
             account,
             permissions: options.permissions.clone().map(|rules| Arc::new(Permissions::new(rules))),
+            is_nkey: options.is_nkey,
             password: options.password.clone(),
             connection_types: options.connection_types.clone(),
         }
@@ -329,6 +353,19 @@ impl User {
     fn may_use(&self, over: ConnectionType) -> bool {
         self.connection_types.as_ref().is_none_or(|allowed| allowed.contains(&over))
     }
+}
+
+/// Whether the nkey that is shown has signed the nonce. The signature is base64 for URLs; old
+/// clients send the other alphabet.
+fn is_signed(shown: &Credentials<'_>) -> bool {
+    if shown.nonce.is_empty() {
+        return false;
+    }
+    let text = shown.signature.trim_end_matches('=').as_bytes();
+    let decoded =
+        BASE64URL_NOPAD.decode(text).or_else(|_| BASE64_NOPAD.decode(text)).unwrap_or_default();
+    nkeys::KeyPair::from_public_key(shown.nkey)
+        .is_ok_and(|key| key.verify(shown.nonce.as_bytes(), &decoded).is_ok())
 }
 
 fn judge(
@@ -353,6 +390,7 @@ mod tests {
     fn user(name: &str, password: &str) -> UserOptions {
         UserOptions {
             name: name.to_owned(),
+            is_nkey: false,
             password: Secret::new(password),
             permissions: None,
             connection_types: None,
@@ -373,6 +411,32 @@ mod tests {
             accounts: vec![account("A", &["a"]), account("B", &["b"])],
             ..AccessOptions::default()
         }
+    }
+
+    #[test]
+    fn an_nkey_user_signs_the_nonce_and_shows_no_password() {
+        let key = nkeys::KeyPair::new_user();
+        let public = key.public_key();
+        let mut options = options();
+        options.users.push(UserOptions { is_nkey: true, ..user(&public, "") });
+        let directory = Directory::new(&options, Single::Open, None, None).unwrap();
+        assert!(directory.has_nkeys());
+        let signature = BASE64URL_NOPAD.encode(&key.sign(b"nonce").unwrap());
+        let shown = Credentials {
+            nkey: &public,
+            signature: &signature,
+            nonce: "nonce",
+            ..Credentials::default()
+        };
+        let admits = |shown: &Credentials<'_>| {
+            matches!(directory.authenticate(shown, ConnectionType::Standard), Verdict::Admitted(_))
+        };
+        assert!(admits(&shown));
+        assert!(!admits(&Credentials { nonce: "other", ..shown }));
+        assert!(!admits(&Credentials { nonce: "", ..shown }));
+        assert!(!admits(&Credentials { signature: "", ..shown }));
+        assert!(!admits(&Credentials { nkey: "", user: &public, ..shown }));
+        assert!(!admits(&Credentials { nkey: "ann", user: "ann", password: "pw", ..shown }));
     }
 
     fn directory(no_auth_user: Option<&str>) -> Directory {

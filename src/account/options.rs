@@ -72,6 +72,8 @@ pub struct AccountOptions {
 pub struct UserOptions {
     /// Unique among the users of all accounts.
     pub name: String,
+    /// Its name is its public nkey: it signs the nonce of INFO and has no password.
+    pub is_nkey: bool,
     /// Password; empty if none was given, and then none may be shown.
     pub password: Secret,
     /// What the user may do. `None`: everything.

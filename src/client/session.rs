@@ -92,6 +92,8 @@ pub struct Client {
     pub counted_by: Option<AccountId>,
     /// CONNECT was read and is being judged elsewhere.
     pub connecting: bool,
+    /// What INFO gave it to sign; empty if nobody signs here.
+    pub nonce: Box<str>,
     /// What CONNECT said of the client itself: name, language, version.
     pub described: Option<Box<ConnectOptions>>,
 }
@@ -118,6 +120,7 @@ impl Client {
             verified: None,
             counted_by: None,
             connecting: false,
+            nonce: Box::default(),
             described: None,
         }
     }
@@ -154,6 +157,8 @@ impl Client {
                 password: &shown.pass,
                 token: &shown.auth_token,
                 nkey: &shown.nkey,
+                signature: &shown.sig,
+                nonce: &self.nonce,
                 verified,
             },
         }

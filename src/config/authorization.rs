@@ -105,8 +105,17 @@ fn user(
     }
     let last = map.values().max_by(|left, right| left.place.cmp(&right.place)).unwrap_or(item);
     if let Some(nkey) = nkey {
-        findings.error(last, nkey_problem(&nkey, name.is_some() || password.is_some()));
-        return None;
+        if let Some(problem) = nkey_problem(&nkey, name.is_some() || password.is_some()) {
+            findings.error(last, problem);
+            return None;
+        }
+        return Some(UserOptions {
+            name: nkey,
+            is_nkey: true,
+            password: Secret::new(""),
+            permissions: own.or_else(|| common.cloned()),
+            connection_types,
+        });
     }
     let Some(name) = name else {
         findings.error(last, Problem::UserWithoutName);
@@ -114,20 +123,19 @@ fn user(
     };
     Some(UserOptions {
         name,
+        is_nkey: false,
         password: Secret::new(&password.unwrap_or_default()),
         permissions: own.or_else(|| common.cloned()),
         connection_types,
     })
 }
 
-fn nkey_problem(nkey: &str, has_name: bool) -> Problem {
-    let looks_right = nkey.len() == 56
-        && nkey.starts_with('U')
-        && nkey.bytes().all(|byte| matches!(byte, b'A'..=b'Z' | b'2'..=b'7'));
+fn nkey_problem(nkey: &str, has_name: bool) -> Option<Problem> {
+    let looks_right = nkey.starts_with('U') && nkeys::KeyPair::from_public_key(nkey).is_ok();
     match (looks_right, has_name) {
-        (false, _) => Problem::UserNkey,
-        (true, true) => Problem::NkeyWithName,
-        (true, false) => Problem::NotBuilt { name: "nkey".to_owned(), feature: "nkeys" },
+        (false, _) => Some(Problem::UserNkey),
+        (true, true) => Some(Problem::NkeyWithName),
+        (true, false) => None,
     }
 }
 

@@ -12,12 +12,18 @@ use crate::router::{ConnId, SubId};
 /// Bytes that an INFO takes at most.
 const INFO_BYTES_MAX: usize = 8 * 1024;
 
+/// Random bytes of a nonce, as in nats-server.
+const NONCE_BYTES: usize = 11;
+
 impl Core {
     /// A connection was accepted: number `cid`, remote address `host`. INFO is
     /// the first thing it gets.
     pub fn open(&mut self, cid: u64, host: Box<str>) -> ConnKey {
         let must_authenticate = self.config.directory.is_required();
         let mut client = Client::new(cid, host, must_authenticate, self.config.seed);
+        if self.config.directory.has_nkeys() {
+            client.nonce = self.nonce(cid);
+        }
         if let Some(login) = self.config.directory.everybody() {
             client.log_in(login, self.config.seed);
         }
@@ -48,6 +54,17 @@ impl Core {
         let reason = error.close_reason().unwrap_or(CloseReason::MaximumConnectionsExceeded);
         self.fail(key, error, reason);
         key
+    }
+
+    /// Something to sign that nobody can foresee: a hash over the server's secret.
+    fn nonce(&mut self, cid: u64) -> Box<str> {
+        use sha2::Digest;
+        let mut hash = sha2::Sha256::new();
+        for part in [self.config.seed, cid, self.now, self.random.next()] {
+            hash.update(part.to_le_bytes());
+        }
+        let digest = hash.finalize();
+        data_encoding::BASE64URL_NOPAD.encode(&digest[..NONCE_BYTES]).into()
     }
 
     /// The peer closed its end, or the socket failed. What a peer sent before
@@ -375,6 +392,7 @@ impl Core {
         let payload_max = account.and_then(|account| account.limits.payload);
         let per_client = PerClient {
             client_id: client.cid,
+            nonce: &client.nonce,
             client_ip: if connection.awaits_proxy {
                 // Whose it is will be known with its first bytes.
                 ""
