@@ -48,6 +48,9 @@ const WORKER_THREADS: usize = 2;
 /// Things said in one turn, after which the shard turns to its sockets.
 const OUTPUTS_MAX: usize = 4096;
 
+/// Nanoseconds that a start waits for a store that is taken.
+const TAKEN_WAIT: u64 = 2_000_000_000;
+
 /// Nanoseconds after which files that could not be read are tried again.
 const RETRY: u64 = 100_000_000;
 
@@ -122,10 +125,7 @@ impl JetStream {
         check_directory(&start.folder)?;
         let now = host::monotonic_ns();
         let epoch = unix_now().saturating_sub(now);
-        let disk: Arc<dyn Disk> =
-            Arc::new(RealDisk::new(start.folder.join("midge")).map_err(|error| {
-                format!("could not create storage directory - {}", host::go_error_text(&error))
-            })?);
+        let disk: Arc<dyn Disk> = Arc::new(open_disk(&start.folder.join("midge"))?);
         let shown = shown(&start);
         let mut engine = Engine::new(EngineConfig {
             server: start.server,
@@ -443,6 +443,29 @@ fn carry_out(output: &Output<'_>, core: &mut Core) {
         }
         Output::Unsubscribe { token, account, pattern } => {
             core.unsubscribe_internal(token, account, pattern);
+        }
+    }
+}
+
+/// Takes the store's directory. That of a broker that was killed a moment ago stays taken until
+/// the kernel has torn the process down.
+#[expect(clippy::disallowed_methods, reason = "at the start, before the shard serves")]
+fn open_disk(folder: &Path) -> Result<RealDisk, String> {
+    let limit = host::monotonic_ns() + TAKEN_WAIT;
+    loop {
+        match RealDisk::new(folder.to_owned()) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                if host::monotonic_ns() >= limit {
+                    return Err("storage directory is used by another server".to_owned());
+                }
+                std::thread::sleep(std::time::Duration::from_millis(10));
+            }
+            result => {
+                return result.map_err(|error| {
+                    let words = host::go_error_text(&error);
+                    format!("could not create storage directory - {words}")
+                })
+            }
         }
     }
 }
