@@ -408,7 +408,6 @@ impl Core {
                 .filter(|_| connect_info)
                 .map(|max| max.min(info.max_payload())),
             lame_duck: self.lame_duck,
-            ..PerClient::default()
         };
         connection.out.append_with(&mut self.deliverer.pool, INFO_BYTES_MAX, |out| {
             info.write(out, &per_client);
