@@ -140,8 +140,13 @@ impl Outbox {
     /// waits for nothing, and what waited for a commit up to `durable`. Returns
     /// whether there was any.
     pub fn pop(&mut self, durable: Commit, carry_out: impl FnOnce(&Output<'_>)) -> bool {
+        // What waits for nothing was said before all that waits: afterwards it would have been
+        // put behind it.
         let gated = self.gated.entries.front().is_some_and(|entry| entry.after <= durable);
-        let queue = if gated { &mut self.gated } else { &mut self.ready };
+        let queue = match (self.ready.entries.is_empty(), gated) {
+            (true, true) => &mut self.gated,
+            _ => &mut self.ready,
+        };
         queue.pop(|entry, parts| carry_out(&output(entry, parts)))
     }
 
@@ -321,6 +326,11 @@ mod tests {
         outbox.publish(Commit(7), &message(b"y", None));
         outbox.publish(Commit::NONE, &message(b"z", None));
         assert!(drain(&mut outbox, 7).is_empty());
+        // Said before, and not taken out before the commit was durable.
+        let mut early = Outbox::default();
+        early.publish(Commit::NONE, &message(b"x", None));
+        early.publish(Commit(1), &message(b"y", None));
+        assert_eq!(drain(&mut early, 1), ["x", "y"]);
         assert_eq!(drain(&mut outbox, 9), ["x", "y", "z"]);
         // What depends on nothing that failed is told all the same.
         outbox.publish(Commit(11), &message(b"lost", None));
