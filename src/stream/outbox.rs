@@ -167,7 +167,7 @@ impl Outbox {
                 );
             } else if entry.last {
                 let parts = [parts[0], parts[1], b"", b"", parts[5], b""];
-                self.ready.push(
+                self.gated.push(
                     Kind::Publish,
                     Commit::NONE,
                     entry.account,
