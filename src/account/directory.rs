@@ -289,6 +289,11 @@ impl Directory {
         self.accounts.iter().find(|account| &*account.name == name)
     }
 
+    /// The system account, if there is one.
+    pub fn system_account(&self) -> Option<AccountId> {
+        self.accounts.iter().find(|account| account.is_system).map(|account| account.id)
+    }
+
     /// All accounts, those that a reload has taken away too.
     pub fn accounts(&self) -> &[Arc<Account>] {
         &self.accounts

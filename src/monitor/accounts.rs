@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::facts::ServerFacts;
 use super::query::{BadRequest, Query};
-use super::snapshot::{ConnectionSnapshot, ShardTotals};
+use super::snapshot::{AccountTotals, ShardTotals};
 use super::subsz::SublistStats;
 use super::times::rfc3339;
 
@@ -17,11 +17,11 @@ pub(super) struct Accountz<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     accounts: Option<&'a [String]>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    account_detail: Option<AccountDetail<'a>>,
+    pub(super) account_detail: Option<AccountDetail<'a>>,
 }
 
 #[derive(Debug, Serialize)]
-struct AccountDetail<'a> {
+pub(super) struct AccountDetail<'a> {
     account_name: &'a str,
     update_time: String,
     #[serde(skip_serializing_if = "super::json::is_false")]
@@ -41,7 +41,7 @@ pub(super) fn accountz<'a>(
     facts: &'a ServerFacts,
     query: &Query,
     shards: &[ShardTotals],
-    connections: &[ConnectionSnapshot],
+    accounts: &[AccountTotals],
     now: u64,
 ) -> Result<Accountz<'a>, BadRequest> {
     let name = query.text("acc");
@@ -50,9 +50,10 @@ pub(super) fn accountz<'a>(
         return Err(BadRequest::Account(name.to_owned()));
     }
     let detail = found.map(|account| {
-        let own = connections.iter().filter(|entry| *entry.account == **account);
-        let (clients, subscriptions) =
-            own.fold((0, 0), |(count, sum), entry| (count + 1, sum + entry.subscriptions));
+        let own = accounts.iter().filter(|totals| *totals.account == **account);
+        let (clients, subscriptions) = own.fold((0, 0), |(count, sum), totals| {
+            (count + totals.connections, sum + totals.subscriptions)
+        });
         let is_system = *account == facts.system_account;
         AccountDetail {
             account_name: account,
@@ -88,8 +89,9 @@ pub(super) struct Accstatz<'a> {
     account_statz: Vec<AccountStat<'a>>,
 }
 
+/// The figures of one account, from the server's side of its connections.
 #[derive(Debug, Serialize)]
-struct AccountStat<'a> {
+pub(super) struct AccountStat<'a> {
     acc: &'a str,
     name: &'a str,
     conns: u64,
@@ -116,42 +118,36 @@ struct Amount {
     bytes: u64,
 }
 
-/// Figures of the accounts, of those with connections unless `unused=1`.
-///
-/// Messages are those of the connections that are open: per account nothing
-/// else is counted.
+impl<'a> AccountStat<'a> {
+    pub(super) fn of(totals: &'a AccountTotals) -> Self {
+        let traffic = |msgs, bytes| Traffic { msgs, bytes, ..Traffic::default() };
+        Self {
+            acc: &totals.account,
+            name: &totals.account,
+            conns: totals.connections,
+            leafnodes: 0,
+            total_conns: totals.connections,
+            num_subscriptions: totals.subscriptions,
+            sent: traffic(totals.out_messages, totals.out_bytes),
+            received: traffic(totals.in_messages, totals.in_bytes),
+            slow_consumers: totals.slow_consumers,
+        }
+    }
+}
+
+/// Figures of the accounts that have connections; of all with `unused`.
 pub(super) fn accstatz<'a>(
     facts: &'a ServerFacts,
-    query: &Query,
-    connections: &[ConnectionSnapshot],
+    unused: bool,
+    accounts: &'a [AccountTotals],
     now: u64,
-) -> Result<Accstatz<'a>, BadRequest> {
-    let unused = query.boolean("unused")?;
-    let stats = facts.accounts.iter().map(|account| {
-        let mut stat = AccountStat {
-            acc: account,
-            name: account,
-            conns: 0,
-            leafnodes: 0,
-            total_conns: 0,
-            num_subscriptions: 0,
-            sent: Traffic::default(),
-            received: Traffic::default(),
-            slow_consumers: 0,
-        };
-        for connection in connections.iter().filter(|entry| *entry.account == **account) {
-            stat.conns += 1;
-            stat.total_conns += 1;
-            stat.num_subscriptions += connection.subscriptions;
-            stat.sent.msgs += connection.out_messages;
-            stat.sent.bytes += connection.out_bytes;
-            stat.received.msgs += connection.in_messages;
-            stat.received.bytes += connection.in_bytes;
-        }
-        stat
-    });
-    let account_statz = stats.filter(|stat| unused || stat.total_conns > 0).collect();
-    Ok(Accstatz { server_id: &facts.server_id, now: rfc3339(now), account_statz })
+) -> Accstatz<'a> {
+    let shown = accounts.iter().filter(|totals| unused || totals.connections > 0);
+    Accstatz {
+        server_id: &facts.server_id,
+        now: rfc3339(now),
+        account_statz: shown.map(AccountStat::of).collect(),
+    }
 }
 
 #[cfg(test)]
@@ -166,22 +162,22 @@ mod tests {
         }
     }
 
-    fn connections() -> Vec<ConnectionSnapshot> {
-        let connection = ConnectionSnapshot {
-            account: "$G".into(),
-            subscriptions: 2,
-            in_messages: 3,
-            out_bytes: 4,
-            ..ConnectionSnapshot::default()
-        };
-        vec![connection.clone(), connection]
+    fn totals(account: &str, connections: u64) -> AccountTotals {
+        let account = account.into();
+        AccountTotals {
+            account,
+            connections,
+            subscriptions: 4,
+            in_messages: 6,
+            ..AccountTotals::default()
+        }
     }
 
     #[test]
     fn an_account_is_listed_or_shown_or_unknown() {
-        let (facts, connections) = (facts(), connections());
+        let (facts, accounts) = (facts(), [totals("$SYS", 0), totals("$G", 2)]);
         let page = |query| {
-            let page = accountz(&facts, &Query::parse(query), &[], &connections, 0);
+            let page = accountz(&facts, &Query::parse(query), &[], &accounts, 0);
             page.map(|page| serde_json::to_value(page).unwrap())
         };
         let all = page("").unwrap();
@@ -195,14 +191,14 @@ mod tests {
 
     #[test]
     fn accounts_without_connections_show_only_if_asked_for() {
-        let (facts, connections) = (facts(), connections());
-        let page = |query| {
-            let page = accstatz(&facts, &Query::parse(query), &connections, 0).unwrap();
+        let (facts, accounts) = (facts(), [totals("$SYS", 0), totals("$G", 2)]);
+        let page = |unused| {
+            let page = accstatz(&facts, unused, &accounts, 0);
             serde_json::to_value(page).unwrap()["account_statz"].clone()
         };
-        let used = page("");
+        let used = page(false);
         assert_eq!(used.as_array().unwrap().len(), 1);
         assert_eq!((&used[0]["conns"], &used[0]["received"]["msgs"]), (&2.into(), &6.into()));
-        assert_eq!(page("unused=1").as_array().unwrap().len(), 2);
+        assert_eq!(page(true).as_array().unwrap().len(), 2);
     }
 }

@@ -16,6 +16,10 @@ pub struct ServerFacts {
     pub midge_version: String,
     /// Host of INFO.
     pub host: String,
+    /// Host that clients are listened to on.
+    pub bind_host: String,
+    /// JetStream's domain; empty if it has none.
+    pub domain: String,
     /// Port of INFO.
     pub port: u16,
     /// Whether JetStream is on.

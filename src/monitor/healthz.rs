@@ -32,6 +32,9 @@ impl HealthzOptions {
 #[derive(Debug, Serialize)]
 pub(super) struct Healthz {
     status: &'static str,
+    /// For the system account, whose answers have no status of their own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) status_code: Option<u16>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<&'static str>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -50,6 +53,7 @@ struct Problem {
 pub(super) fn healthz(options: &HealthzOptions, accepting: bool) -> Healthz {
     let is_ill = |http_status, kind, error| Healthz {
         status: "error",
+        status_code: None,
         error: (!options.details).then_some(error),
         errors: if options.details { vec![Problem { r#type: kind, error }] } else { Vec::new() },
         http_status,
@@ -66,7 +70,7 @@ pub(super) fn healthz(options: &HealthzOptions, accepting: bool) -> Healthz {
         let error = "\"stream\" must not be empty when checking consumer health";
         return is_ill(400, "BAD_REQUEST", error);
     }
-    Healthz { status: "ok", error: None, errors: Vec::new(), http_status: 200 }
+    Healthz { status: "ok", status_code: None, error: None, errors: Vec::new(), http_status: 200 }
 }
 
 #[cfg(test)]

@@ -14,7 +14,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::jetstream::{JetStreamAsk, JetStreamSnapshot};
-use super::snapshot::{ConnectionSnapshot, ShardTotals, Slice, SubscriptionSnapshot};
+use super::snapshot::{
+    AccountTotals, ConnectionSnapshot, ShardTotals, Slice, SubscriptionSnapshot,
+};
+use super::system::SystemMessage;
 
 /// How long a page waits for one answer.
 pub const ANSWER_TIME_MAX: Duration = Duration::from_secs(2);
@@ -23,8 +26,26 @@ pub const ANSWER_TIME_MAX: Duration = Duration::from_secs(2);
 const WAITING_MAX: usize = 16;
 
 /// What is asked.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub enum Ask {
+    /// The figures of accounts with the connections from a slot on.
+    Accounts {
+        /// Where to begin.
+        from: u32,
+    },
+    /// Publish these; `seq` is the number of the last message of the system account.
+    Publish {
+        /// What to publish.
+        messages: Vec<SystemMessage>,
+        /// Messages told so far.
+        seq: u64,
+    },
+    /// Whether somebody would get a message to one of these subjects of the system account.
+    IsHeard(Vec<Vec<u8>>),
+    /// Close the connection of this number.
+    Kick(u64),
+    /// Tell the connection of this number to go elsewhere.
+    SendAway(u64),
     /// The figures.
     Totals,
     /// Open connections, from a slot on.
@@ -62,6 +83,10 @@ pub enum Answer {
     JetStream(Option<Box<JetStreamSnapshot>>),
     /// To [`Ask::Subscriptions`].
     Subscriptions(Slice<SubscriptionSnapshot>),
+    /// To [`Ask::Accounts`].
+    Accounts(Slice<AccountTotals>),
+    /// To what is answered with yes or no, or is done.
+    Done(bool),
 }
 
 /// A question with its way back.
@@ -182,6 +207,50 @@ impl Inquirer {
                 _ => None,
             },
         )
+    }
+
+    /// The figures of all accounts that ever had a connection, in the order of their names.
+    pub(super) fn accounts(&self) -> Vec<AccountTotals> {
+        let parts = self.gather(
+            |from| Ask::Accounts { from },
+            |answer| match answer {
+                Answer::Accounts(slice) => Some(slice),
+                _ => None,
+            },
+        );
+        let mut sums = std::collections::BTreeMap::<Arc<str>, AccountTotals>::new();
+        for part in parts {
+            match sums.get_mut(&part.account) {
+                Some(sum) => sum.merge(&part),
+                None => drop(sums.insert(Arc::clone(&part.account), part)),
+            }
+        }
+        sums.into_values().collect()
+    }
+
+    /// Has a shard publish messages. Returns once it has.
+    pub(super) fn publish(&self, shard: usize, seq: u64, messages: Vec<SystemMessage>) {
+        drop(self.ask(shard, Ask::Publish { messages, seq }));
+    }
+
+    /// Whether somebody would get a message to one of these subjects of the system account.
+    pub(super) fn is_heard(&self, subjects: Vec<Vec<u8>>) -> bool {
+        matches!(self.ask(0, Ask::IsHeard(subjects)), Some(Answer::Done(true)))
+    }
+
+    /// Closes a connection, whichever shard it is on.
+    pub(super) fn kick(&self, cid: u64) -> bool {
+        self.any(|| Ask::Kick(cid))
+    }
+
+    /// Tells a connection to go elsewhere, whichever shard it is on.
+    pub(super) fn send_away(&self, cid: u64) -> bool {
+        self.any(|| Ask::SendAway(cid))
+    }
+
+    fn any(&self, ask: impl Fn() -> Ask) -> bool {
+        (0..self.lines.len())
+            .any(|shard| matches!(self.ask(shard, ask()), Some(Answer::Done(true))))
     }
 
     /// Asks every shard for slice after slice.

@@ -221,6 +221,16 @@ pub(super) struct StatsShown(Stats);
 #[derive(Debug, Serialize)]
 pub(super) struct LimitsShown(Limits);
 
+/// The part of the figures in the system account: where the store lies is not told there.
+pub(super) fn statsz_jetstream(snapshot: &JetStreamSnapshot) -> VarzJetStream {
+    let config = JetStreamConfig { store_dir: String::new(), ..snapshot.config.clone() };
+    VarzJetStream::On {
+        config,
+        stats: StatsShown(Stats::of(Some(snapshot))),
+        limits: LimitsShown(LIMITS),
+    }
+}
+
 /// The part of `/varz`.
 pub(super) fn varz_jetstream(snapshot: Option<&JetStreamSnapshot>) -> VarzJetStream {
     match snapshot {

@@ -97,6 +97,12 @@ fn of_the_server(text: &mut Exposition, facts: &ServerFacts, shards: &[ShardTota
             "Log lines nobody could take in time.",
             sum(|s| s.log_lines_dropped),
         ),
+        (
+            "midge_system_notices_dropped_total",
+            "counter",
+            "Events and requests of the system account that found no room.",
+            sum(|s| s.notices_dropped),
+        ),
     ] {
         text.single(name, kind, help, &value);
     }

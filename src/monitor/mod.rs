@@ -1,6 +1,6 @@
 //! What the server shows of itself over HTTP: nats-server's pages and `/metrics`.
 //!
-//! One thread does all of it. It owns the monitoring listener and its
+//! One thread does all of it, and the system account too ([`SystemLine`]). It owns the monitoring listener and its
 //! connections ([`Monitor`]), reads requests, and asks the shards for what a
 //! page needs ([`Inquirer`]); a shard answers between two turns with a snapshot
 //! it owns no more ([`Mailbox`]). Everything from snapshots to JSON is pure:
@@ -44,6 +44,7 @@ mod query;
 mod server;
 mod snapshot;
 mod subsz;
+mod system;
 mod times;
 mod varz;
 
@@ -51,9 +52,15 @@ pub use facts::ServerFacts;
 pub use http::{BODY_BYTES_MAX, HEAD_BYTES_MAX};
 pub use inquiry::{lines, Answer, Ask, Inquirer, Inquiry, Mailbox, ANSWER_TIME_MAX};
 pub use jetstream::{AccountDetail, ApiFigures, JetStreamAsk, JetStreamConfig, JetStreamSnapshot};
+pub use pages::Reload;
 pub use server::{Monitor, CONNECTIONS_MAX, HEAD_TIME_MAX};
 pub use snapshot::{
-    ClosedRing, ConnectionSnapshot, LaneDepth, ShardTotals, Slice, SlowConsumers,
+    AccountTotals, ClosedRing, ConnectionSnapshot, LaneDepth, ShardTotals, Slice, SlowConsumers,
     SubscriptionSnapshot, TurnTimes, CLOSED_SUBSCRIPTIONS_MAX, SLICE_CONNECTIONS,
     SLICE_SUBSCRIPTIONS,
+};
+pub use system::{
+    is_open_to_all, subscriptions as system_subscriptions, Notice, PermissionFacts, ServerCard,
+    SystemLine, SystemMessage, SystemRequest, UserFacts, NOTICES_MAX, REQUESTS_MAX,
+    REQUEST_BYTES_MAX,
 };

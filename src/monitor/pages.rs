@@ -14,23 +14,39 @@ use super::healthz::{healthz, HealthzOptions};
 use super::http::{clean_path, Request, Response, HTML, NOT_FOUND, TEXT};
 use super::index::index;
 use super::inquiry::Inquirer;
-use super::jetstream::{jsz, jsz_ask, JetStreamAsk, JetStreamSnapshot};
+use super::jetstream::{
+    jsz, jsz_ask, statsz_jetstream, JetStreamAsk, JetStreamSnapshot, VarzJetStream,
+};
 use super::json;
 use super::metrics;
-use super::process::UsageMeter;
+use super::process::{Usage, UsageMeter};
 use super::query::{BadRequest, Query, Subscriptions};
-use super::snapshot::ShardTotals;
+use super::snapshot::{AccountTotals, ShardTotals};
 use super::subsz::{subsz, SublistStats, SubszOptions};
+use super::system::ServerCard;
 use super::varz::varz;
 use crate::host;
 
+/// Reads the configuration anew, and says why that cannot be.
+pub type Reload = Box<dyn Fn() -> Result<(), String> + Send>;
+
+/// How a page is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Style {
+    /// For people: indented.
+    Page,
+    /// For the system account: on one line.
+    Data,
+}
+
 /// Everything a page is made of.
-#[derive(Debug)]
 pub(super) struct Pages {
     facts: ServerFacts,
     /// Facts after a reload.
     updates: Receiver<ServerFacts>,
+    card: ServerCard,
     inquirer: Inquirer,
+    reload: Reload,
     /// Requests by path, of those that are pages.
     requests: BTreeMap<&'static str, u64>,
     meter: UsageMeter,
@@ -41,16 +57,88 @@ impl Pages {
         facts: ServerFacts,
         updates: Receiver<ServerFacts>,
         inquirer: Inquirer,
+        reload: Reload,
     ) -> Self {
         let meter = UsageMeter::new(facts.start_monotonic);
-        Self { facts, updates, inquirer, requests: BTreeMap::new(), meter }
+        let card = ServerCard::of(&facts);
+        Self { facts, updates, card, inquirer, reload, requests: BTreeMap::new(), meter }
+    }
+
+    /// Takes the facts of the last reload.
+    pub(super) fn update(&mut self) {
+        while let Ok(facts) = self.updates.try_recv() {
+            self.card = ServerCard::of(&facts);
+            self.facts = facts;
+        }
+    }
+
+    pub(super) fn facts(&self) -> &ServerFacts {
+        &self.facts
+    }
+
+    pub(super) fn card(&self) -> &ServerCard {
+        &self.card
+    }
+
+    pub(super) fn inquirer(&self) -> &Inquirer {
+        &self.inquirer
+    }
+
+    pub(super) fn usage(&mut self, now: u64) -> Usage {
+        self.meter.look(now)
+    }
+
+    /// Reads the configuration anew.
+    pub(super) fn reload(&mut self) -> Result<(), String> {
+        (self.reload)()?;
+        self.update();
+        Ok(())
+    }
+
+    /// What the page of `path` says, on one line.
+    pub(super) fn data(&mut self, path: &str, query: &Query) -> Result<Vec<u8>, BadRequest> {
+        self.page(path, query, Style::Data).map(|response| response.body)
+    }
+
+    /// One account, as `/accountz` shows it.
+    pub(super) fn account_detail(&mut self, account: &str) -> Result<Vec<u8>, BadRequest> {
+        let wall = self.facts.wall(host::monotonic_ns());
+        let (accounts, shards) = (self.inquirer.accounts(), self.inquirer.totals());
+        let query = Query::of(vec![("acc".to_owned(), account.to_owned())]);
+        let shown = accountz(&self.facts, &query, &shards, &accounts, wall)?;
+        Ok(json::compact(&shown.account_detail))
+    }
+
+    /// JetStream of one account; `None` if it has none.
+    pub(super) fn account_jetstream(&self, account: &str, query: &Query) -> Option<Vec<u8>> {
+        let (mut ask, ..) = jsz_ask(query).ok()?;
+        (ask.accounts, ask.account) = (true, account.to_owned());
+        let details = self.jetstream(&ask)?.details;
+        details.iter().find(|detail| detail.name == account).map(json::compact)
+    }
+
+    /// What figures of the server say of JetStream, if it is on.
+    pub(super) fn jetstream_part(&self) -> Option<VarzJetStream> {
+        let snapshot = self.jetstream(&JetStreamAsk::default())?;
+        Some(statsz_jetstream(&snapshot))
+    }
+
+    /// The figures of the accounts of these names, or of all if there is none; of those without
+    /// connections only if they are named, or with `unused`.
+    pub(super) fn account_stats(&mut self, names: &[&str], unused: bool) -> Vec<u8> {
+        let accounts = self.inquirer.accounts();
+        let shown = accounts.into_iter().filter(|totals| match names {
+            [] => unused || totals.connections > 0,
+            names => names.contains(&&*totals.account),
+        });
+        let shown: Vec<AccountTotals> = shown.collect();
+        let wall = self.facts.wall(host::monotonic_ns());
+        json::compact(&accstatz(&self.facts, true, &shown, wall))
     }
 
     /// The page a request asks for.
     pub(super) fn answer(&mut self, request: &Request) -> Response {
-        while let Ok(facts) = self.updates.try_recv() {
-            self.facts = facts;
-        }
+        self.update();
         let clean = clean_path(&request.path);
         if clean != request.path {
             return redirect(&clean, &request.query);
@@ -70,11 +158,11 @@ impl Pages {
             *self.requests.entry(path).or_default() += 1;
         }
         let query = Query::parse(&request.query);
-        self.page(path, &query)
+        self.page(path, &query, Style::Page)
             .unwrap_or_else(|refusal| Response::plain(400, TEXT, refusal.to_string()))
     }
 
-    fn page(&mut self, path: &str, query: &Query) -> Result<Response, BadRequest> {
+    fn page(&mut self, path: &str, query: &Query, style: Style) -> Result<Response, BadRequest> {
         let now = host::monotonic_ns();
         let wall = self.facts.wall(now);
         let facts = &self.facts;
@@ -87,29 +175,33 @@ impl Pages {
                 let shards = self.inquirer.totals();
                 let usage = self.meter.look(now);
                 let jetstream = self.jetstream(&JetStreamAsk::default());
-                page(&varz(facts, &shards, &self.requests, usage, jetstream.as_ref(), wall))
+                style.page(&varz(facts, &shards, &self.requests, usage, jetstream.as_ref(), wall))
             }
-            "/connz" => self.connz(&ConnzOptions::parse(query)?),
-            "/subsz" => self.subsz(&SubszOptions::parse(query)?, wall),
+            "/connz" => self.connz(&ConnzOptions::parse(query)?, style),
+            "/subsz" => self.subsz(&SubszOptions::parse(query)?, wall, style),
             "/healthz" => {
                 let options = HealthzOptions::parse(query)?;
-                let verdict = healthz(&options, is_accepting(&self.inquirer.totals()));
+                let mut verdict = healthz(&options, is_accepting(&self.inquirer.totals()));
+                verdict.status_code = (style == Style::Data).then_some(verdict.http_status);
                 Response::json(verdict.http_status, json::compact(&verdict))
             }
             "/accountz" => {
                 let wants_one = !query.text("acc").is_empty();
-                let connections = if wants_one { self.inquirer.connections() } else { Vec::new() };
+                let accounts = if wants_one { self.inquirer.accounts() } else { Vec::new() };
                 let shards = if wants_one { self.inquirer.totals() } else { Vec::new() };
-                page(&accountz(facts, query, &shards, &connections, wall)?)
+                style.page(&accountz(facts, query, &shards, &accounts, wall)?)
             }
-            "/accstatz" => page(&accstatz(facts, query, &self.inquirer.connections(), wall)?),
-            "/routez" => page(&routez(facts, query, wall)?),
-            "/gatewayz" => page(&gatewayz(facts, query, wall)?),
-            "/leafz" => page(&leafz(facts, query, wall)?),
+            "/accstatz" => {
+                let unused = query.boolean("unused")?;
+                style.page(&accstatz(facts, unused, &self.inquirer.accounts(), wall))
+            }
+            "/routez" => style.page(&routez(facts, query, wall)?),
+            "/gatewayz" => style.page(&gatewayz(facts, query, wall)?),
+            "/leafz" => style.page(&leafz(facts, query, wall)?),
             "/jsz" => {
                 let (ask, offset, limit) = jsz_ask(query)?;
                 let snapshot = self.jetstream(&ask);
-                page(&jsz(facts, snapshot, offset, limit, wall))
+                style.page(&jsz(facts, snapshot, offset, limit, wall))
             }
             "/raftz" => Response::plain(404, TEXT, "No Raft nodes registered"),
             "/ipqueuesz" => {
@@ -128,8 +220,8 @@ impl Pages {
             }
             "/debug/vars" => {
                 let usage = self.meter.look(now);
-                let body = json::pretty(&debug_vars(&facts.command_line, usage));
-                Response::plain(200, "application/json; charset=utf-8", body)
+                let shown = style.page(&debug_vars(&facts.command_line, usage));
+                Response::plain(200, "application/json; charset=utf-8", shown.body)
             }
             _ => Response::plain(404, TEXT, NOT_FOUND),
         })
@@ -139,10 +231,10 @@ impl Pages {
         self.facts.jetstream.then(|| self.inquirer.jetstream(ask)).flatten()
     }
 
-    fn connz(&self, options: &ConnzOptions) -> Response {
+    fn connz(&self, options: &ConnzOptions, style: Style) -> Response {
         let facts = &self.facts;
         if !options.account.is_empty() && !facts.accounts.contains(&options.account) {
-            return page(&connz_of_nobody(options, facts.wall(host::monotonic_ns())));
+            return style.page(&connz_of_nobody(options, facts.wall(host::monotonic_ns())));
         }
         let mut connections = Vec::new();
         if options.state != State::Closed {
@@ -165,15 +257,15 @@ impl Pages {
             cids.sort_unstable();
             self.inquirer.subscriptions(Some(cids.into()))
         };
-        page(&connz(facts, options, chosen, subscriptions, now))
+        style.page(&connz(facts, options, chosen, subscriptions, now))
     }
 
-    fn subsz(&self, options: &SubszOptions, wall: u64) -> Response {
+    fn subsz(&self, options: &SubszOptions, wall: u64, style: Style) -> Response {
         let facts = &self.facts;
         let is_known = options.account.is_empty() || facts.accounts.contains(&options.account);
         let shards = if is_known { self.inquirer.totals() } else { Vec::new() };
         let list = if options.list { self.inquirer.subscriptions(None) } else { Vec::new() };
-        page(&subsz(facts, options, SublistStats::of(&shards), list, wall))
+        style.page(&subsz(facts, options, SublistStats::of(&shards), list, wall))
     }
 }
 
@@ -182,8 +274,16 @@ fn is_accepting(shards: &[ShardTotals]) -> bool {
     shards.iter().any(|totals| totals.accepting)
 }
 
-fn page(value: &impl Serialize) -> Response {
-    Response::json(200, json::pretty(value))
+impl Style {
+    fn page(self, value: &impl Serialize) -> Response {
+        Response::json(
+            200,
+            match self {
+                Self::Page => json::pretty(value),
+                Self::Data => json::compact(value),
+            },
+        )
+    }
 }
 
 fn redirect(to: &str, query: &str) -> Response {
@@ -228,7 +328,7 @@ mod tests {
     fn pages(base: &str) -> Pages {
         let facts = ServerFacts { http_base_path: base.to_owned(), ..ServerFacts::default() };
         let (inquirer, _gone) = lines(1, |_| {});
-        Pages::new(facts, channel().1, inquirer)
+        Pages::new(facts, channel().1, inquirer, Box::new(|| Ok(())))
     }
 
     fn status(pages: &mut Pages, target: &str) -> u16 {

@@ -55,6 +55,17 @@ impl Query {
         Self { pairs }
     }
 
+    /// Parameters that are decoded already.
+    pub(super) fn of(pairs: Vec<(String, String)>) -> Self {
+        Self { pairs }
+    }
+
+    /// Gives a parameter a value, whatever it had.
+    pub(super) fn set(&mut self, name: &str, value: &str) {
+        self.pairs.retain(|(given, _)| given != name);
+        self.pairs.push((name.to_owned(), value.to_owned()));
+    }
+
     /// The value of a parameter; empty if it is missing.
     pub(super) fn text(&self, name: &str) -> &str {
         let found = self.pairs.iter().find(|(given, _)| given == name);

@@ -11,12 +11,13 @@ use std::sync::mpsc::{channel, Sender};
 use std::time::Duration;
 
 use mio::net::{TcpListener, TcpStream};
-use mio::{Events, Interest, Poll, Registry, Token};
+use mio::{Events, Interest, Poll, Registry, Token, Waker};
 
 use super::facts::ServerFacts;
 use super::http::{parse, Parsed, Response, HEAD_BYTES_MAX, TEXT};
 use super::inquiry::Inquirer;
-use super::pages::Pages;
+use super::pages::{Pages, Reload};
+use super::system::{line, Desk, Ends, SystemLine};
 use crate::host;
 
 /// Connections at one time.
@@ -44,44 +45,66 @@ const REQUESTS_IN_A_ROW: usize = 16;
 const LATE_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 const LISTENER: Token = Token(usize::MAX);
+const BELL: Token = Token(usize::MAX - 1);
 
-/// A listener that is bound and not served yet.
+/// What the monitor's thread will serve: the system account, and a port if there is one.
 #[derive(Debug)]
 pub struct Monitor {
-    listener: StdListener,
+    poll: Poll,
+    listener: Option<StdListener>,
+    line: SystemLine,
+    ends: Ends,
 }
 
 impl Monitor {
-    /// Binds the listener.
+    /// Makes what the thread waits for, without a port.
+    ///
+    /// # Errors
+    /// There is no event queue to be had.
+    pub fn new() -> io::Result<Self> {
+        let poll = Poll::new()?;
+        let (line, ends) = line(Waker::new(poll.registry(), BELL)?);
+        Ok(Self { poll, listener: None, line, ends })
+    }
+
+    /// Binds the port over which pages are served.
     ///
     /// # Errors
     /// The address is taken or none of this machine.
-    pub fn bind(host: &str, port: u16) -> io::Result<Self> {
+    pub fn bind(&mut self, host: &str, port: u16) -> io::Result<SocketAddr> {
         let listener = StdListener::bind((host, port))?;
         listener.set_nonblocking(true)?;
-        Ok(Self { listener })
+        let address = listener.local_addr()?;
+        self.listener = Some(listener);
+        Ok(address)
     }
 
-    /// Where it listens.
-    ///
-    /// # Errors
-    /// The system does not tell.
-    pub fn address(&self) -> io::Result<SocketAddr> {
-        self.listener.local_addr()
+    /// A shard's line to the thread.
+    pub fn line(&self) -> SystemLine {
+        self.line.clone()
     }
 
     /// Serves until the process ends, in a thread of its own. Facts sent to
     /// what this returns take the place of the first ones.
     ///
     /// # Errors
-    /// There is no thread or no event queue to be had.
-    pub fn start(self, facts: ServerFacts, inquirer: Inquirer) -> io::Result<Sender<ServerFacts>> {
+    /// There is no thread to be had.
+    pub fn start(
+        self,
+        facts: ServerFacts,
+        inquirer: Inquirer,
+        reload: Reload,
+        seed: u64,
+    ) -> io::Result<Sender<ServerFacts>> {
         let (updates, news) = channel();
-        let pages = Pages::new(facts, news, inquirer);
-        let poll = Poll::new()?;
-        let mut listener = TcpListener::from_std(self.listener);
-        poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
-        let server = Server { poll, listener, pages, slots: Vec::new(), output_bytes: 0 };
+        let pages = Pages::new(facts, news, inquirer, reload);
+        let desk = Desk::new(self.ends, seed);
+        let poll = self.poll;
+        let mut listener = self.listener.map(TcpListener::from_std);
+        if let Some(listener) = &mut listener {
+            poll.registry().register(listener, LISTENER, Interest::READABLE)?;
+        }
+        let server = Server { poll, listener, pages, desk, slots: Vec::new(), output_bytes: 0 };
         std::thread::Builder::new().name("monitor".to_owned()).spawn(move || server.run())?;
         Ok(updates)
     }
@@ -89,8 +112,9 @@ impl Monitor {
 
 struct Server {
     poll: Poll,
-    listener: TcpListener,
+    listener: Option<TcpListener>,
     pages: Pages,
+    desk: Desk,
     slots: Vec<Option<Connection>>,
     /// Bytes of pages that wait to be read, over all connections.
     output_bytes: usize,
@@ -133,26 +157,30 @@ impl Server {
         // A page of ten thousand connections must not hold a shard's core.
         host::lower_thread_priority();
         let mut events = Events::with_capacity(256);
+        let mut busy = false;
         loop {
-            let timeout = self.timeout();
+            let timeout = if busy { Some(Duration::ZERO) } else { self.timeout() };
             match self.poll.poll(&mut events, timeout) {
                 Ok(()) => {}
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
                 Err(_) => return,
             }
             for event in &events {
-                if event.token() == LISTENER {
-                    self.accept();
-                } else {
-                    self.advance(event.token().0);
+                match event.token() {
+                    LISTENER => self.accept(),
+                    // It is looked after in every round.
+                    BELL => {}
+                    slot => self.advance(slot.0),
                 }
             }
             self.expire();
+            busy = self.desk.advance(&mut self.pages, host::monotonic_ns());
         }
     }
 
     fn timeout(&self) -> Option<Duration> {
-        let next = self.slots.iter().flatten().map(|connection| connection.deadline).min()?;
+        let slots = self.slots.iter().flatten().map(|connection| connection.deadline);
+        let next = slots.chain(self.desk.deadline()).min()?;
         let wait = next.saturating_sub(host::monotonic_ns());
         // Rounded up, so that the deadline has passed when the wait is over.
         Some(Duration::from_nanos(wait) + Duration::from_millis(1))
@@ -160,7 +188,8 @@ impl Server {
 
     fn accept(&mut self) {
         for _ in 0..ACCEPTS_IN_A_ROW {
-            let stream = match self.listener.accept() {
+            let Some(listener) = &self.listener else { return };
+            let stream = match listener.accept() {
                 Ok((stream, _)) => stream,
                 Err(error) if is_out_of_files(&error) => {
                     // Makes room with what it has; the next event tries again.
@@ -180,7 +209,9 @@ impl Server {
         }
         // There may be more, which cause no event of their own.
         let registry = self.poll.registry();
-        drop(registry.reregister(&mut self.listener, LISTENER, Interest::READABLE));
+        if let Some(listener) = &mut self.listener {
+            drop(registry.reregister(listener, LISTENER, Interest::READABLE));
+        }
     }
 
     fn insert(&mut self, mut stream: TcpStream) {

@@ -81,6 +81,8 @@ pub struct ShardTotals {
     pub slow: SlowConsumers,
     /// Log lines dropped.
     pub log_lines_dropped: u64,
+    /// Events and requests of the system account that found no room.
+    pub notices_dropped: u64,
     /// Whether new connections are accepted; shard 0 knows.
     pub accepting: bool,
 }
@@ -237,6 +239,40 @@ pub struct ConnectionSnapshot {
     pub account: Arc<str>,
     /// What it was subscribed to, if it is closed.
     pub subscribed: Vec<SubscriptionSnapshot>,
+}
+
+/// The figures of one account since the server started, of one shard or of all.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AccountTotals {
+    /// The account's name.
+    pub account: Arc<str>,
+    /// Connections that are open.
+    pub connections: u64,
+    /// Their subscriptions.
+    pub subscriptions: u64,
+    /// Messages from its clients.
+    pub in_messages: u64,
+    /// Their payload.
+    pub in_bytes: u64,
+    /// Messages to its clients.
+    pub out_messages: u64,
+    /// Their payload.
+    pub out_bytes: u64,
+    /// Connections closed because they read too slowly.
+    pub slow_consumers: u64,
+}
+
+impl AccountTotals {
+    /// Adds the figures of another shard.
+    pub(super) fn merge(&mut self, other: &Self) {
+        self.connections += other.connections;
+        self.subscriptions += other.subscriptions;
+        self.in_messages += other.in_messages;
+        self.in_bytes += other.in_bytes;
+        self.out_messages += other.out_messages;
+        self.out_bytes += other.out_bytes;
+        self.slow_consumers += other.slow_consumers;
+    }
 }
 
 /// One subscription.

@@ -90,6 +90,7 @@ pub struct PerClient<'a> {
 /// A [`ServerInfo`] rendered but for the gaps that [`PerClient`] fills.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InfoTemplate {
+    server_id: Box<str>,
     /// `INFO {"server_id":` up to `"headers":true`.
     head: Box<[u8]>,
     auth_required: bool,
@@ -106,6 +107,12 @@ pub struct InfoTemplate {
 }
 
 impl InfoTemplate {
+    /// The server's public key.
+    #[must_use]
+    pub fn server_id(&self) -> &str {
+        &self.server_id
+    }
+
     /// Renders what all clients have in common. Cost: some allocations; done when `info` changes.
     #[must_use]
     pub fn new(info: &ServerInfo) -> Self {
@@ -156,6 +163,7 @@ impl InfoTemplate {
         end.extend_from_slice(b"} \r\n");
 
         Self {
+            server_id: info.server_id.as_str().into(),
             head: head.into(),
             auth_required: info.auth_required,
             tls: tls.into(),

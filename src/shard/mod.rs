@@ -34,6 +34,7 @@ mod sealed;
 mod service;
 mod sockets;
 mod start;
+mod system;
 mod task;
 mod transport;
 

@@ -1,4 +1,4 @@
-//! Setting monitoring up: its listener, and what it knows from the start.
+//! Setting monitoring and the system account up: their thread, its listener, and what it knows.
 
 use std::net::SocketAddr;
 
@@ -8,23 +8,23 @@ use crate::host;
 use crate::log::Log;
 use crate::monitor::{Monitor, ServerFacts};
 
-/// Binds the monitoring port if there is to be one.
+/// Makes what the thread waits for, and binds the monitoring port if there is to be one.
 ///
 /// # Errors
 /// The port is taken, or the address none of this machine.
 pub(super) fn bind(
     options: &Options,
     log: &Log,
-) -> Result<Option<(Monitor, SocketAddr)>, RunError> {
-    let Some((host, port)) = options.http_listen() else { return Ok(None) };
+) -> Result<(Monitor, Option<SocketAddr>), RunError> {
+    let mut monitor = Monitor::new()?;
+    let Some((host, port)) = options.http_listen() else { return Ok((monitor, None)) };
     let refuse = |error: std::io::Error| {
         let shown = shown(host, port);
         RunError::Monitor(format!("listen tcp {shown}: bind: {}", host::go_error_text(&error)))
     };
-    let monitor = Monitor::bind(host, port).map_err(refuse)?;
-    let address = monitor.address().map_err(refuse)?;
+    let address = monitor.bind(host, port).map_err(refuse)?;
     log.info(format_args!("Starting http monitor on {}", shown(host, address.port())));
-    Ok(Some((monitor, address)))
+    Ok((monitor, Some(address)))
 }
 
 /// What monitoring shows without asking a shard.
@@ -42,6 +42,8 @@ pub(super) fn facts(
         version: COMPATIBLE_VERSION.to_owned(),
         midge_version: MIDGE_VERSION.to_owned(),
         host: info.host,
+        bind_host: options.host.trim_matches(['[', ']']).to_owned(),
+        domain: options.jetstream.domain.clone().unwrap_or_default(),
         port: info.port,
         jetstream: info.jetstream,
         auth_required: info.auth_required,
@@ -70,6 +72,20 @@ pub(super) fn facts(
         system_account: options.access.system_account_name().unwrap_or_default().to_owned(),
         accounts: options.access.account_names(),
         command_line: shown_command_line(std::env::args()),
+    }
+}
+
+/// The facts after a reload: what is not of the configuration stays.
+pub(super) fn facts_of_reload(
+    options: &Options,
+    identity: &Identity,
+    client: SocketAddr,
+    before: &ServerFacts,
+) -> ServerFacts {
+    ServerFacts {
+        start: before.start,
+        start_monotonic: before.start_monotonic,
+        ..facts(options, identity, client, before.shards)
     }
 }
 

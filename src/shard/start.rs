@@ -31,7 +31,7 @@ use crate::config::{go_duration, Options, COMPATIBLE_VERSION, MIDGE_VERSION};
 use crate::host;
 use crate::log::Log;
 use crate::mesh::{self, Endpoint};
-use crate::monitor;
+use crate::monitor::{self, ServerCard};
 use crate::net::{socket, Ring, RingConfig, RingError};
 use crate::proto::{InfoTemplate, ParserLimits, ServerInfo};
 use crate::router::ShardId;
@@ -132,6 +132,8 @@ pub fn run(options: &Options, log: &Log) -> Result<(), RunError> {
     let endpoints: Vec<Endpoint<Message, Batch>> = mesh::mesh(shards, DATA_LANE_BATCHES);
     let watch = endpoints[0].watch();
     let bells = watch.clone();
+    let (monitor, monitoring_address) = monitor;
+    let facts = monitoring::facts(options, &identity, address, shards);
     let (inquirer, mailboxes) = monitor::lines(shards, move |shard| {
         bells.wake(shard);
     });
@@ -141,7 +143,7 @@ pub fn run(options: &Options, log: &Log) -> Result<(), RunError> {
 
     let seed = std::hash::RandomState::new().hash_one(host::monotonic_ns());
     let mut acceptor = Some(Acceptor::new(listener, shards, options.max_connections));
-    let (mut reloader, versions) =
+    let (mut reloader, versions, reload) =
         Reloader::new(options, identity.clone(), address, Arc::clone(&directory), log);
     let mut versions = Some(versions);
     let mut executors = Vec::new();
@@ -152,6 +154,8 @@ pub fn run(options: &Options, log: &Log) -> Result<(), RunError> {
         let passwords = helpers.of_shard(shard);
         let versions = versions.take();
         let closed_max = options.max_closed_clients;
+        let line = monitor.line();
+        let card = (shard == 0).then(|| ServerCard::of(&facts));
         let storing = (shard == 0 && options.jetstream.enabled)
             .then(|| jetstream_start(options, &identity, &directory, seed));
         let (ready, opened) = std::sync::mpsc::channel();
@@ -165,6 +169,9 @@ pub fn run(options: &Options, log: &Log) -> Result<(), RunError> {
         let executor = builder.spawn(move || async move {
             let mut core = Core::new(config);
             core.remember_closed(closed_max);
+            if shard == 0 {
+                core.serve_system();
+            }
             let jetstream = match storing {
                 None => None,
                 Some(start) => {
@@ -186,7 +193,8 @@ pub fn run(options: &Options, log: &Log) -> Result<(), RunError> {
                 core.expect_proxy_headers();
             }
             let task = ShardTask::new(core, endpoint, acceptor, control, passwords)?;
-            let task = task.answering(mailbox).reloading(versions).storing(jetstream);
+            let task = task.answering(mailbox, line).announcing(card);
+            let task = task.reloading(versions).storing(jetstream);
             task.run().map_err(|error| RunError::RingFailed { shard, error })
         });
         executors.push(executor.map_err(|error| RunError::Executor(error.to_string()))?);
@@ -197,11 +205,9 @@ pub fn run(options: &Options, log: &Log) -> Result<(), RunError> {
             }
         }
     }
-    let ports = Ports { client: address, monitoring: monitor.as_ref().map(|(_, at)| *at) };
-    if let Some((monitor, _)) = monitor {
-        let facts = monitoring::facts(options, &identity, address, shards);
-        monitor.start(facts, inquirer)?;
-    }
+    let ports = Ports { client: address, monitoring: monitoring_address };
+    let updates = monitor.start(facts.clone(), inquirer, reload, seed)?;
+    reloader.show(facts, updates);
     drop(helpers);
     write_pid_file(options, log);
     announce_ready(options, log, address);
@@ -213,14 +219,10 @@ pub fn run(options: &Options, log: &Log) -> Result<(), RunError> {
     let signal_thread =
         std::thread::Builder::new().name("signals".to_owned()).stack_size(1 << 20).spawn({
             let control = Arc::clone(&control);
-            let log = log.clone();
             move || {
                 for signal in signals.forever() {
-                    if signal == SIGHUP {
-                        log.info(format_args!("Trapped \"hangup\" signal"));
-                        if !reloader.reload() {
-                            continue;
-                        }
+                    if signal == SIGHUP && !reloader.reload() {
+                        continue;
                     }
                     control.raise(signal);
                     watch.wake(0);

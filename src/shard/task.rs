@@ -22,7 +22,8 @@ use crate::host;
 use crate::log::Log;
 use crate::mesh::Endpoint;
 use crate::monitor::{
-    Answer, Ask, Inquiry, LaneDepth, Mailbox, ShardTotals, SlowConsumers, TurnTimes,
+    Answer, Ask, Inquiry, LaneDepth, Mailbox, ServerCard, ShardTotals, SlowConsumers, SystemLine,
+    TurnTimes,
 };
 use crate::net::{Completion, End, Flight, Ring, RingError, Segment};
 use crate::proto::{CloseReason, WireError};
@@ -48,6 +49,9 @@ const FLIGHTS_MAX: usize = 1024;
 
 /// The token of the listener; connections have generation bits above the slot.
 const LISTENER: u64 = 1 << 55;
+
+/// How long other shards have to route that the server ends before it does.
+const LEAVE_WAIT: u64 = 100_000_000;
 
 /// How long a shutdown waits for clients to take what is queued.
 const STOP_WAIT: u64 = 500_000_000;
@@ -88,6 +92,10 @@ pub(super) enum Stage {
     /// Lame duck mode; clients are closed from this moment on.
     LameDuck {
         close_at: Option<u64>,
+    },
+    /// The end is announced; it comes when that has been routed, or by this moment.
+    Leaving {
+        by: u64,
     },
     /// Everything is being closed, by this moment at the latest.
     Stopping {
@@ -137,6 +145,10 @@ pub(super) struct ShardTask {
     /// Why the ring can no longer be used.
     pub(super) failure: Option<std::io::Error>,
     pub(super) mailbox: Mailbox,
+    /// What happens is told and asked through this.
+    pub(super) line: Option<SystemLine>,
+    /// Who the server is, for the shard that says that it ends.
+    pub(super) card: Option<ServerCard>,
     /// JetStream, on the shard that has it.
     pub(super) jetstream: Option<Box<JetStream>>,
     /// How long turns took.
@@ -193,6 +205,8 @@ impl ShardTask {
             last_gap: u64::MAX,
             failure: None,
             mailbox: Mailbox::silent(),
+            line: None,
+            card: None,
             jetstream: None,
             turn_times: TurnTimes::default(),
             is_busy: false,
@@ -208,9 +222,16 @@ impl ShardTask {
         self
     }
 
-    /// The shard answers what is asked through `mailbox`.
-    pub(super) fn answering(mut self, mailbox: Mailbox) -> Self {
+    /// The shard answers what is asked through `mailbox`, and tells through `line` what happens.
+    pub(super) fn answering(mut self, mailbox: Mailbox, line: SystemLine) -> Self {
         self.mailbox = mailbox;
+        self.line = Some(line);
+        self
+    }
+
+    /// The shard says in the system account that the server with this card ends.
+    pub(super) fn announcing(mut self, card: Option<ServerCard>) -> Self {
+        self.card = card;
         self
     }
 
@@ -226,8 +247,8 @@ impl ShardTask {
     /// # Errors
     /// The ring failed: the other shards were told to stop.
     pub(super) fn run(mut self) -> std::io::Result<()> {
-        if self.jetstream.is_some() && self.endpoint.shards() > 1 {
-            // The peers learn what JetStream listens to before they get their first connection:
+        if self.acceptor.is_some() && self.endpoint.shards() > 1 {
+            // The peers learn what this shard listens to before they get their first connection:
             // one that is accepted in the first turn is sent to them before that turn's control.
             self.core.finish();
             self.push_lanes();
@@ -292,7 +313,8 @@ impl ShardTask {
     /// Sleeps until a completion, a lane or the next deadline.
     fn sleep(&mut self) {
         self.ring.timeout(self.next_deadline());
-        if !self.endpoint.begin_park(self.core.awaits_routed()) {
+        let is_leaving = matches!(self.stage, Stage::Leaving { .. });
+        if !self.endpoint.begin_park(self.core.awaits_routed() || is_leaving) {
             return;
         }
         if let Err(error) = self.ring.wait() {
@@ -348,6 +370,9 @@ impl ShardTask {
         }
         if let Some(jetstream) = &mut self.jetstream {
             progress |= jetstream.turn(&mut self.core, &mut self.ring, self.now);
+        }
+        if self.core.has_system_news() {
+            self.pass_on_system_news();
         }
         self.core.finish();
         if self.endpoint.shards() > 1 {
@@ -665,9 +690,19 @@ impl ShardTask {
     /// Answers the monitor: at most one slice.
     #[cold]
     fn answer(&mut self, inquiry: &Inquiry) {
-        let core = &self.core;
+        let core = &mut self.core;
         inquiry.answer(match &inquiry.ask {
             Ask::Totals => Answer::Totals(Box::new(self.totals())),
+            Ask::Accounts { from } => Answer::Accounts(core.accounts_from(*from)),
+            Ask::Publish { messages, seq } => {
+                core.publish_system(messages, *seq);
+                Answer::Done(true)
+            }
+            Ask::IsHeard(subjects) => {
+                Answer::Done(subjects.iter().any(|subject| core.is_heard(subject)))
+            }
+            Ask::Kick(cid) => Answer::Done(core.kick(*cid)),
+            Ask::SendAway(cid) => Answer::Done(core.send_away(*cid)),
             Ask::Connections { from } => Answer::Connections(core.connections_from(*from)),
             Ask::Closed { from, subscriptions } => {
                 Answer::Connections(core.closed_from(*from, *subscriptions))
@@ -695,6 +730,8 @@ impl ShardTask {
             lanes: self.core.peers().map(lane).collect(),
             turns: self.turn_times,
             slow: self.slow.clone(),
+            notices_dropped: self.core.notices_dropped()
+                + self.line.as_ref().map_or(0, SystemLine::dropped),
             log_lines_dropped: acceptor.map_or(0, |_| self.control.log.dropped_lines()),
             accepting: acceptor.is_some_and(|acceptor| acceptor.listener().is_some()),
             ..self.core.totals()
@@ -704,6 +741,7 @@ impl ShardTask {
     fn next_deadline(&self) -> Option<u64> {
         let stage = match self.stage {
             Stage::LameDuck { close_at } => close_at,
+            Stage::Leaving { by } => Some(by),
             Stage::Stopping { by } if by > self.now => Some(by),
             Stage::Stopping { by } => Some(by + STORE_WAIT),
             Stage::Serving | Stage::Stopped => None,
@@ -738,6 +776,11 @@ impl ShardTask {
         }
         match self.stage {
             Stage::LameDuck { close_at } => self.advance_lame_duck(close_at),
+            Stage::Leaving { by } => {
+                if by <= self.now || self.core.is_all_routed() {
+                    self.stop_all();
+                }
+            }
             Stage::Stopping { by } => {
                 let all = self.acceptor.is_none() || self.stopped + 1 == self.endpoint.shards();
                 let clients_gone = (self.core.connections() == 0 && all) || by <= self.now;
@@ -770,9 +813,7 @@ impl ShardTask {
         if came(SIGINT) || came(SIGTERM) && !matches!(self.stage, Stage::LameDuck { .. }) {
             let name = if came(SIGINT) { "interrupt" } else { "terminated" };
             self.control.log.info(format_args!("Trapped \"{name}\" signal"));
-            self.control.log.info(format_args!("Initiating Shutdown..."));
-            self.tell_all(|| Message::Stop);
-            self.stop();
+            self.leave();
         } else if came(SIGUSR2) && self.stage == Stage::Serving {
             self.enter_lame_duck();
         }
@@ -810,6 +851,7 @@ impl ShardTask {
             acceptor.close();
         }
         self.stage = Stage::LameDuck { close_at: Some(self.now + self.control.lame_duck_grace) };
+        self.core.note_lame_duck();
         self.tell_all(|| Message::LameDuck);
         self.core.enter_lame_duck();
     }
@@ -817,9 +859,7 @@ impl ShardTask {
     fn advance_lame_duck(&mut self, close_at: Option<u64>) {
         let Some(acceptor) = &self.acceptor else { return };
         if acceptor.connections() == 0 {
-            self.control.log.info(format_args!("Initiating Shutdown..."));
-            self.tell_all(|| Message::Stop);
-            self.stop();
+            self.leave();
         } else if close_at.is_some_and(|at| at <= self.now) {
             self.control.log.info(format_args!("Closing existing clients"));
             let control = &self.control;
@@ -828,6 +868,24 @@ impl ShardTask {
             self.tell_all(|| Message::CloseOver(duration));
             self.core.close_over(duration);
         }
+    }
+
+    /// Shard 0: says that the server ends, if anybody listens, and ends it.
+    fn leave(&mut self) {
+        self.control.log.info(format_args!("Initiating Shutdown..."));
+        if matches!(self.stage, Stage::Leaving { .. }) {
+            return self.stop_all();
+        }
+        if self.announce_end() && self.endpoint.shards() > 1 {
+            self.stage = Stage::Leaving { by: self.now + LEAVE_WAIT };
+        } else {
+            self.stop_all();
+        }
+    }
+
+    fn stop_all(&mut self) {
+        self.tell_all(|| Message::Stop);
+        self.stop();
     }
 
     fn stop(&mut self) {

@@ -38,5 +38,6 @@ mod queues;
 mod reload;
 mod shards;
 mod subjects;
+mod system;
 mod tls;
 mod unsubscribe;

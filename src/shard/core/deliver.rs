@@ -1,7 +1,7 @@
 //! One message into one subscriber's buffer.
 
 use super::connection::{ConnKey, Connections, Phase};
-use super::internal::{Captured, INTERNAL};
+use super::internal::{Captured, INTERNAL, SYSTEM};
 use super::trace::{self, TraceOptions};
 use crate::outbound::{ChunkPool, Pressure};
 use crate::proto::{self, Publish};
@@ -38,6 +38,8 @@ pub(super) struct Deliverer {
     trace: Option<TraceOptions>,
     /// What the engine's subscriptions got.
     pub(super) captured: Captured,
+    /// What the services of the system account got.
+    pub(super) captured_by_system: Captured,
     /// Protocol lines of messages that went out, by connection.
     pub(super) traced: Vec<(ConnId, String)>,
 }
@@ -69,6 +71,7 @@ impl Deliverer {
             prefix: Vec::new(),
             trace,
             captured: Captured::default(),
+            captured_by_system: Captured::default(),
             traced: Vec::new(),
         }
     }
@@ -193,11 +196,13 @@ impl Deliverer {
         subscription: &mut Subscription,
         message: &Publish<'_>,
     ) -> bool {
-        if slot != INTERNAL {
-            return false;
-        }
+        let captured = match slot {
+            INTERNAL => &mut self.captured,
+            SYSTEM => &mut self.captured_by_system,
+            _ => return false,
+        };
         subscription.delivered += 1;
-        self.captured.push(subscription.sid(), subscription.account(), message);
+        captured.push(subscription.sid(), subscription.account(), message);
         true
     }
 

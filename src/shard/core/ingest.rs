@@ -20,10 +20,10 @@ pub(super) struct Publisher {
     pub(super) echo: bool,
     pub(super) no_responders: bool,
     /// Permissions or mappings stand in the way.
-    watched: bool,
+    pub(super) watched: bool,
     pub(super) verbose: bool,
-    pedantic: bool,
-    authenticated: bool,
+    pub(super) pedantic: bool,
+    pub(super) authenticated: bool,
 }
 
 impl Publisher {
@@ -391,6 +391,15 @@ impl Core {
         if publisher.verbose {
             self.send(publisher.key, b"+OK\r\n");
         }
+        self.publish_from_client(publisher, message);
+    }
+
+    /// Routes a message that its client may publish.
+    #[inline]
+    pub(super) fn publish_from_client(&mut self, publisher: &Publisher, message: &Publish<'_>) {
+        if message.subject.first() == Some(&b'$') && message.subject.starts_with(b"$SYS.REQ.") {
+            return self.publish_request(publisher, message);
+        }
         self.publish(publisher, message);
     }
 
@@ -481,6 +490,7 @@ impl Core {
             if inspected {
                 self.inspect(sub, true);
             }
+            self.note_watched(publisher.account);
             if self.internal.watches {
                 self.internal.note_interest(publisher.account, pattern);
             }

@@ -20,6 +20,9 @@ use crate::subject::AccountId;
 /// The slot that subscriptions of the engine name; no connection has it.
 pub(super) const INTERNAL: ConnId = ConnId(u32::MAX - 1);
 
+/// The slot that subscriptions of the system account's services name.
+pub(super) const SYSTEM: ConnId = ConnId(u32::MAX - 2);
+
 /// Interest that may be kept for the engine; more of it becomes one event for
 /// every subject.
 const INTEREST_MAX: usize = 4096;

@@ -246,6 +246,7 @@ impl Core {
             CloseReason::SlowConsumerPendingBytes | CloseReason::SlowConsumerWriteDeadline
         );
         let slow = if is_slow { self.slow_consumer(key) } else { None };
+        self.note_gone(key, reason, slow.as_ref().map(|slow| &*slow.subject));
         let Some(connection) = self.deliverer.connections.get(key) else { return };
         self.events.push(Event::Closed {
             cid: connection.client.cid,
@@ -382,7 +383,7 @@ impl Core {
         }
     }
 
-    fn send_info(&mut self, key: ConnKey, connect_info: bool) {
+    pub(super) fn send_info(&mut self, key: ConnKey, connect_info: bool) {
         let info = self.config.info.clone();
         let Some(connection) = self.deliverer.connections.get(key) else { return };
         let client = &connection.client;

@@ -231,6 +231,7 @@ impl Core {
                     self.send(key, b"+OK\r\n");
                 }
                 self.arm_first_ping(key);
+                self.note_login(key);
             }
             Err(refusal) => {
                 if let Some(error) = &refusal.error {

@@ -49,6 +49,7 @@ mod random;
 mod reload;
 mod snapshot;
 mod state;
+mod system;
 mod timers;
 mod trace;
 

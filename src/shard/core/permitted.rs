@@ -29,7 +29,7 @@ impl Core {
                 self.send(publisher.key, b"+OK\r\n");
             }
             if mapped != Mapped::Dropped {
-                self.publish(publisher, &message);
+                self.publish_from_client(publisher, &message);
             }
         }
         self.mapped = buffer;

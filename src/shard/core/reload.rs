@@ -51,6 +51,7 @@ impl Core {
         config.debug = settings.debug;
         config.trace = settings.trace;
         self.deliverer.reload(settings.drop_when_high, settings.trace);
+        self.follow_system_account();
         let connections = self.deliverer.connections.iter();
         let open = connections.filter(|connection| connection.phase == Phase::Open);
         let keys: Vec<ConnKey> = open.map(|connection| connection.key).collect();

@@ -53,8 +53,9 @@ impl Core {
             lane_pauses: counters.lane_pauses,
             slow_consumers: counters.slow_consumers,
             stale_connections: counters.stale_connections,
-            subscriptions: router.subscriptions,
-            subscribed: self.router.subscribed(),
+            subscriptions: router.subscriptions.saturating_sub(self.system.subscriptions()),
+            subscribed: self.router.subscribed().saturating_sub(self.system.subscriptions()),
+            notices_dropped: self.notices_dropped(),
             plans: router.plans,
             plan_hits: router.hits,
             plan_misses: router.misses,
@@ -143,7 +144,7 @@ impl Core {
     }
 }
 
-fn snapshot(connection: &Connection) -> ConnectionSnapshot {
+pub(super) fn snapshot(connection: &Connection) -> ConnectionSnapshot {
     let client = &connection.client;
     let (ip, port) = client.host.split_once('\0').unwrap_or((&client.host, ""));
     let described = client.described.as_deref();

@@ -16,6 +16,7 @@ use super::no_responders::OpenRequests;
 use super::publish::Picks;
 use super::random::Random;
 use super::snapshot::SlowConsumer;
+use super::system::System;
 use super::timers;
 use super::timers::Timers;
 use super::trace::TraceOptions;
@@ -156,6 +157,7 @@ pub struct Core {
     /// Connections may begin with the header of a proxy.
     pub(super) proxy_headers: bool,
     pub(super) internal: Internal,
+    pub(super) system: System,
     pub(super) lame_duck: bool,
     /// Nanoseconds between two closed connections in lame duck mode.
     pub(super) lame_duck_gap: u64,
@@ -268,6 +270,7 @@ impl Core {
             closed: ClosedRing::default(),
             proxy_headers: false,
             internal: Internal::default(),
+            system: System::new(config.directory.system_account()),
             lame_duck: false,
             lame_duck_gap: 0,
             lame_duck_cursor: ConnId(0),
@@ -452,6 +455,12 @@ impl Core {
     /// or data that found its lane full.
     pub fn awaits_routed(&self) -> bool {
         self.barrier.awaits_routed() || self.has_unpushed()
+    }
+
+    /// Whether peers have routed all that was appended to their lanes.
+    pub fn is_all_routed(&self) -> bool {
+        self.peers()
+            .all(|peer| self.barrier.routed_out(peer) >= self.lanes[usize::from(peer.0)].appended())
     }
 
     /// The earliest deadline, in nanoseconds.

@@ -1,0 +1,132 @@
+//! How shards reach the monitor's thread without ever waiting for it.
+
+use std::sync::mpsc::{sync_channel, Receiver, SyncSender};
+use std::sync::Arc;
+
+use mio::Waker;
+
+use super::super::snapshot::ConnectionSnapshot;
+use super::asker::UserFacts;
+use crate::subject::AccountId;
+
+/// Notices that wait for the thread.
+pub const NOTICES_MAX: usize = 8 * 1024;
+
+/// Requests that wait for the thread.
+pub const REQUESTS_MAX: usize = 256;
+
+/// Bytes of a request's headers and body together.
+pub const REQUEST_BYTES_MAX: usize = 64 * 1024;
+
+/// Something that happened on a shard and that somebody wants to hear of.
+#[derive(Debug)]
+pub enum Notice {
+    /// A client has logged in.
+    Connected(Box<ConnectionSnapshot>),
+    /// A client that was logged in has gone.
+    Disconnected(Box<ConnectionSnapshot>),
+    /// A client was not let in.
+    Refused(Box<ConnectionSnapshot>),
+    /// A client read too slowly and was closed.
+    Slow {
+        /// The client.
+        client: Box<ConnectionSnapshot>,
+        /// The pattern of which it was sent the most messages.
+        subject: String,
+    },
+    /// An account has a connection more or less.
+    AccountChanged(Arc<str>),
+    /// Somebody has subscribed in the system account.
+    Watched,
+    /// Lame duck mode has begun.
+    LameDuck,
+}
+
+/// Something that was asked for on `$SYS.REQ`.
+#[derive(Debug)]
+pub struct SystemRequest {
+    /// The shard that is to publish the answer.
+    pub shard: usize,
+    /// The account it was asked in.
+    pub account: AccountId,
+    /// The subject.
+    pub subject: String,
+    /// Where the answer goes; empty if nobody waits for one.
+    pub reply: Vec<u8>,
+    /// The block of headers.
+    pub headers: Vec<u8>,
+    /// The body.
+    pub payload: Vec<u8>,
+    /// The client that asks, for what is answered for clients of every account.
+    pub asker: Option<Box<UserFacts>>,
+}
+
+/// Something to be published.
+#[derive(Debug, Default)]
+pub struct SystemMessage {
+    /// The account; the system account if `None`.
+    pub account: Option<AccountId>,
+    /// The subject.
+    pub subject: Vec<u8>,
+    /// The block of headers; may be empty.
+    pub headers: Vec<u8>,
+    /// The body.
+    pub payload: Vec<u8>,
+}
+
+/// A shard's end: it never waits.
+#[derive(Clone, Debug)]
+pub struct SystemLine {
+    notices: SyncSender<Notice>,
+    requests: SyncSender<SystemRequest>,
+    waker: Arc<Waker>,
+    rings: bool,
+    dropped: u64,
+}
+
+/// The thread's ends.
+#[derive(Debug)]
+pub(in crate::monitor) struct Ends {
+    pub(super) notices: Receiver<Notice>,
+    pub(super) requests: Receiver<SystemRequest>,
+}
+
+/// A line to a thread that `waker` wakes.
+pub(in crate::monitor) fn line(waker: Waker) -> (SystemLine, Ends) {
+    let (notices, told) = sync_channel(NOTICES_MAX);
+    let (requests, asked) = sync_channel(REQUESTS_MAX);
+    let line = SystemLine { notices, requests, waker: Arc::new(waker), rings: false, dropped: 0 };
+    (line, Ends { notices: told, requests: asked })
+}
+
+impl SystemLine {
+    /// Tells something, unless the line is full.
+    pub fn tell(&mut self, notice: Notice) {
+        let sent = self.notices.try_send(notice).is_ok();
+        self.count(sent);
+    }
+
+    /// Passes a request on, unless the line is full.
+    pub fn ask(&mut self, request: SystemRequest) {
+        let sent = self.requests.try_send(request).is_ok();
+        self.count(sent);
+    }
+
+    /// Wakes the thread if there is something for it: once a turn is enough.
+    pub fn ring(&mut self) {
+        if std::mem::take(&mut self.rings) {
+            // Without a thread there is nobody to be told either.
+            drop(self.waker.wake());
+        }
+    }
+
+    /// What found no room.
+    pub fn dropped(&self) -> u64 {
+        self.dropped
+    }
+
+    fn count(&mut self, sent: bool) {
+        self.rings = true;
+        self.dropped += u64::from(!sent);
+    }
+}
