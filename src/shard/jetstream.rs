@@ -91,8 +91,6 @@ pub(super) struct JetStream {
     shown: JetStreamConfig,
     /// When a rollback that failed is tried again, by the monotonic clock.
     retry_at: Option<u64>,
-    /// The store is being made ready for the end.
-    stopping: bool,
 }
 
 /// A journal write whose bytes the ring holds as well.
@@ -157,7 +155,6 @@ impl JetStream {
             staged_max: start.options.max_buffered_size,
             shown,
             retry_at: None,
-            stopping: false,
         };
         jetstream.with_engine(core, now, |engine, ctx| {
             engine.finish_recovery(ctx);
@@ -262,11 +259,11 @@ impl JetStream {
     /// Prepares for the end: all that is known goes to the streams' own files. Returns whether
     /// it is there.
     pub(super) fn stop(&mut self) -> bool {
-        if !self.stopping {
-            self.stopping = true;
-            self.store.checkpoint();
+        let is_there = self.store.stop();
+        while let Some(job) = self.store.take_job() {
+            self.hand_out(job);
         }
-        self.store.is_checkpointed() && self.store.is_idle() && self.write.is_none()
+        is_there && self.write.is_none()
     }
 
     /// What monitoring asks for.

@@ -31,6 +31,7 @@ fn a_clean_stop_leaves_nothing_to_replay() {
     rig.stop();
     let copy = rig.disk.cut(Cut::Drop);
     let mut again = reopen(copy, 4);
+    assert_eq!(again.store.replayed, 0);
     let (found, damaged) = again.owner.dump();
     assert_eq!(damaged, 0);
     assert_eq!(found, rig.history.last().unwrap().1);
@@ -98,4 +99,49 @@ fn a_failed_operation_acknowledges_nothing_that_is_not_durable() {
             }
         }
     }
+}
+
+/// The life after a clean stop is cut off at every operation, its own clean stop included.
+#[test]
+fn a_mark_of_a_clean_stop_is_never_believed_wrongly() {
+    let mut first = reopen(FaultyDisk::default(), 9);
+    first.work(60, false);
+    first.stop();
+    let marked = first.disk.cut(Cut::Drop);
+    let mut believed = 0;
+    for cut_at in 1.. {
+        let disk = marked.copy();
+        disk.fail_at(cut_at, Fault::Off);
+        let Ok(mut rig) = Rig::open(disk, cut_at) else { continue };
+        assert_eq!(rig.store.replayed, 0);
+        rig.work(30, true);
+        rig.stop();
+        let was_cut = rig.disk.has_failed();
+        for cut in [Cut::Drop, Cut::Keep, Cut::Random(cut_at), Cut::Random(!cut_at)] {
+            let mut again = reopen(rig.disk.cut(cut), cut_at);
+            believed += usize::from(again.store.replayed == 0);
+            let (found, damaged) = again.owner.dump();
+            assert_eq!(damaged, 0, "cut at {cut_at}, {cut:?}");
+            rig.check(&found);
+        }
+        if !was_cut {
+            break;
+        }
+    }
+    assert!(believed > 4, "{believed}");
+}
+
+/// Nothing is committed behind a mark, whoever asks.
+#[test]
+fn a_store_that_has_stopped_acknowledges_nothing() {
+    let mut rig = reopen(FaultyDisk::default(), 3);
+    rig.work(20, false);
+    rig.stop();
+    let durable = rig.store.durable();
+    let before = rig.history.last().unwrap().1.clone();
+    rig.work(20, false);
+    rig.settle();
+    assert_eq!(rig.store.durable(), durable);
+    let mut again = reopen(rig.disk.cut(Cut::Keep), 4);
+    assert_eq!(again.owner.dump(), (before, 0));
 }

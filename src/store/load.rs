@@ -23,6 +23,8 @@ pub(super) struct Loaded {
     pub(super) changed: Position,
     pub(super) blocks: Blocks,
     pub(super) files: StreamFiles,
+    /// Nothing that its state counts on is missing or damaged.
+    pub(super) is_whole: bool,
 }
 
 /// The state files of a stream, newest first, those that are whole.
@@ -63,14 +65,14 @@ pub(super) fn load(
         let mut found = Vec::new();
         if let Some(blocks) = assemble(disk, state, empty(), &mut found)? {
             damage.append(&mut problems);
-            return Ok(Some(loaded(disk, state, states, blocks)?));
+            return Ok(Some(loaded(disk, state, states, blocks, true)?));
         }
         problems.append(&mut found);
     }
     damage.append(&mut problems);
     let Some(state) = states.first() else { return Ok(None) };
     let blocks = patch(disk, state, empty(), damage)?;
-    Ok(Some(loaded(disk, state, states, blocks)?))
+    Ok(Some(loaded(disk, state, states, blocks, false)?))
 }
 
 /// Puts a stream without a usable state together from its segments. `None` if it has none.
@@ -110,6 +112,7 @@ pub(super) fn rebuild(
         changed: Position::default(),
         blocks,
         files,
+        is_whole: false,
     }))
 }
 
@@ -211,7 +214,7 @@ fn restore_segment(
     }
 }
 
-fn read_index(
+pub(super) fn read_index(
     disk: &dyn Disk,
     stream: u64,
     entry: &SegmentEntry,
@@ -231,7 +234,13 @@ fn size(disk: &dyn Disk, path: &str) -> io::Result<u64> {
     }
 }
 
-fn loaded(disk: &dyn Disk, state: &State, states: &[State], blocks: Blocks) -> io::Result<Loaded> {
+fn loaded(
+    disk: &dyn Disk,
+    state: &State,
+    states: &[State],
+    blocks: Blocks,
+    is_whole: bool,
+) -> io::Result<Loaded> {
     let stream = state.stream;
     let mut files = StreamFiles::existing();
     for entry in &state.segments {
@@ -252,6 +261,7 @@ fn loaded(disk: &dyn Disk, state: &State, states: &[State], blocks: Blocks) -> i
         changed: state.changed,
         blocks,
         files,
+        is_whole,
     })
 }
 

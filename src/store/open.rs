@@ -7,9 +7,11 @@ use std::sync::Arc;
 use super::disk::{read_whole, Disk};
 use super::files::StreamFiles;
 use super::journal::{
-    events, file_path, salvage, scan, Event, EventKind, Found, Journal, Position, Scan, Span, DIR,
+    events, file_numbers, file_path, salvage, scan, Event, EventKind, Found, Journal, Position,
+    Scan, Span, DIR,
 };
 use super::load::{load, read_states, rebuild, Loaded};
+use super::mark::CleanMark;
 use super::segment::{parse_stream_dir, STREAMS_DIR};
 use super::state::State;
 use super::store::{Deleted, Store, StoreOptions};
@@ -28,6 +30,19 @@ impl Store {
         Self::try_open(disk, options, replay).map_err(|error| StoreError::Device(error.to_string()))
     }
 
+    /// The same without changing anything: to look at what is there.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub(super) fn open_to_read(
+        disk: Arc<dyn Disk>,
+        options: StoreOptions,
+        replay: &mut dyn Replay,
+    ) -> Result<Self, StoreError> {
+        Self::read_disk(disk, options, false, replay)
+            .map_err(|error| StoreError::Device(error.to_string()))
+    }
+
     fn try_open(
         disk: Arc<dyn Disk>,
         options: StoreOptions,
@@ -36,6 +51,15 @@ impl Store {
         disk.create_dir(DIR)?;
         disk.create_dir(STREAMS_DIR)?;
         disk.sync_dir("")?;
+        Self::read_disk(disk, options, true, replay)
+    }
+
+    fn read_disk(
+        disk: Arc<dyn Disk>,
+        options: StoreOptions,
+        is_mark_believed: bool,
+        replay: &mut dyn Replay,
+    ) -> io::Result<Self> {
         let mut damage = Vec::new();
         let ids: BTreeSet<u64> =
             disk.list(STREAMS_DIR)?.iter().filter_map(|name| parse_stream_dir(name)).collect();
@@ -43,8 +67,38 @@ impl Store {
         for id in ids {
             states.insert(id, read_states(&*disk, id, &mut damage)?);
         }
+        if is_mark_believed {
+            if let Some(mark) = CleanMark::read(&*disk, &file_numbers(&*disk)?, &states)? {
+                let mut store =
+                    Self::with_scan(&disk, &options, &mark.scan(), &states, &mut damage);
+                if let Some(streams) = store.load_whole(&states)? {
+                    let mut reader = Reader::default();
+                    for (id, loaded) in streams {
+                        store.take_in(id, loaded, &mut reader, replay);
+                    }
+                    store.finish_open(&damage, replay);
+                    return Ok(store);
+                }
+            }
+        }
         let scan = scan(&*disk, journal_of(&states))?;
-        let identity = match (scan.identity, journal_of(&states)) {
+        let mut store = Self::with_scan(&disk, &options, &scan, &states, &mut damage);
+        damage.extend(scan.damage.iter().cloned());
+        store.read(&scan, states, u64::MAX, &mut damage, replay)?;
+        store.replayed = scan.spans.len();
+        store.finish_open(&damage, replay);
+        Ok(store)
+    }
+
+    /// A store without streams, whose journal goes on behind what was found.
+    fn with_scan(
+        disk: &Arc<dyn Disk>,
+        options: &StoreOptions,
+        scan: &Scan,
+        states: &BTreeMap<u64, Vec<State>>,
+        damage: &mut Vec<Damage>,
+    ) -> Self {
+        let identity = match (scan.identity, journal_of(states)) {
             (0, None) => new_identity(options.seed),
             (0, Some(known)) | (_, Some(known)) => known,
             (found, None) => found,
@@ -70,14 +124,34 @@ impl Store {
         let last_stream = states.keys().next_back().copied().unwrap_or(0);
         let journal = Journal::new(found, options.journal_bytes_max);
         let next_stream = scan.next_stream.max(last_stream + 1);
-        let mut store = Self::with_journal(disk, options, journal, next_stream);
-        damage.extend(scan.damage.iter().cloned());
-        store.read(&scan, states, u64::MAX, &mut damage, replay)?;
-        for damage in &damage {
+        Self::with_journal(Arc::clone(disk), options.clone(), journal, next_stream)
+    }
+
+    fn finish_open(&mut self, damage: &[Damage], replay: &mut dyn Replay) {
+        for damage in damage {
             replay.damaged(damage);
         }
-        store.release_journal();
-        Ok(store)
+        self.release_journal();
+    }
+
+    /// All streams as their newest states have them; `None` if one of these cannot be used.
+    fn load_whole(
+        &self,
+        states: &BTreeMap<u64, Vec<State>>,
+    ) -> io::Result<Option<Vec<(u64, Loaded)>>> {
+        let mut streams = Vec::new();
+        for (id, states) in states {
+            let empty = || self.empty_blocks(*id);
+            let newest = states.first().map(|state| state.covered);
+            // What is damaged is told by those who read the journal as well.
+            match load(&*self.disk, states, &empty, &mut Vec::new())? {
+                Some(loaded) if loaded.is_whole && Some(loaded.covered) == newest => {
+                    streams.push((*id, loaded));
+                }
+                _ => return Ok(None),
+            }
+        }
+        Ok(Some(streams))
     }
 
     /// Takes streams back to what is durable, after a [`failure`](Self::failure): `replay` gets

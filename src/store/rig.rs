@@ -211,11 +211,16 @@ impl Rig {
     /// A clean stop.
     pub(super) fn stop(&mut self) {
         for _ in 0..40 {
-            if self.store.is_checkpointed() && self.store.is_idle() {
+            if self.store.stop() {
                 return;
             }
-            self.store.checkpoint();
             self.settle();
+            if self.is_dead() {
+                return;
+            }
+            if !self.store.is_checkpointed() {
+                self.store.checkpoint();
+            }
         }
         panic!("the store does not come to rest: {:?}", self.store);
     }

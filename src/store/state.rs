@@ -208,7 +208,7 @@ impl SegmentIndex {
     }
 }
 
-fn start(magic: [u8; 8]) -> Vec<u8> {
+pub(super) fn start(magic: [u8; 8]) -> Vec<u8> {
     let mut out = magic.to_vec();
     out.extend_from_slice(&VERSION.to_le_bytes());
     out.extend_from_slice(&[0; HEAD - 12]);
@@ -216,7 +216,7 @@ fn start(magic: [u8; 8]) -> Vec<u8> {
 }
 
 /// Puts length and checksum in their places.
-fn finish(mut out: Vec<u8>) -> Vec<u8> {
+pub(super) fn finish(mut out: Vec<u8>) -> Vec<u8> {
     let len = (out.len() as u64).to_le_bytes();
     if let Some(place) = out.get_mut(12..20) {
         place.copy_from_slice(&len);
@@ -228,7 +228,7 @@ fn finish(mut out: Vec<u8>) -> Vec<u8> {
 
 /// What is between head and checksum, if all is as it was written. Bytes behind it are left from
 /// a longer one.
-fn body(bytes: &[u8], magic: [u8; 8]) -> Option<&[u8]> {
+pub(super) fn body(bytes: &[u8], magic: [u8; 8]) -> Option<&[u8]> {
     if !bytes.starts_with(&magic) || bytes.get(8..12)? != VERSION.to_le_bytes() {
         return None;
     }

@@ -11,8 +11,9 @@ use super::disk::Disk;
 use super::file::{FileStream, Shared};
 use super::files::StreamFiles;
 use super::index::{Blocks, Cache, SegmentPlace, CACHE_SLOTS};
-use super::job::{Job, JobResult, Step};
+use super::job::{Job, JobResult, Part, Step};
 use super::journal::{file_path, Event, EventKind, Journal, JournalWrite, Position, Staging, DIR};
+use super::mark::{CleanMark, CLEAN_PATH};
 use super::segment::{stream_dir, SegmentReader, STREAMS_DIR};
 use super::{Commit, MemoryStore, StorageKind, StoreError, Stores, StreamId, StreamStore};
 
@@ -69,6 +70,23 @@ pub struct Store {
     failed: Vec<u64>,
     removable: Vec<Step>,
     has_job_failed: bool,
+    rest: Rest,
+    /// Commits that were read when it was opened.
+    pub(super) replayed: usize,
+}
+
+/// How far a store is on its way to a clean stop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Rest {
+    Working,
+    /// All changes are to go to the streams' files.
+    Asked,
+    /// Nothing is committed any more, and the mark is to be written.
+    Closed,
+    /// It is being written.
+    Marking,
+    /// It is there, or cannot be written.
+    Reached,
 }
 
 /// A stream as the store keeps it.
@@ -100,6 +118,7 @@ enum Running {
     Checkpoint { stream: u64, captured: Box<Captured> },
     Delete { stream: u64 },
     Remove,
+    Mark,
 }
 
 /// States that wait in memory to be written.
@@ -131,6 +150,8 @@ impl Store {
             failed: Vec::new(),
             removable: Vec::new(),
             has_job_failed: false,
+            rest: Rest::Working,
+            replayed: 0,
             options,
         }
     }
@@ -177,6 +198,12 @@ impl Store {
     /// Work for the helper pool, if there is any. It comes back with
     /// [`handle_job_done`](Self::handle_job_done), in any order.
     pub fn take_job(&mut self) -> Option<Job> {
+        if self.rest == Rest::Closed {
+            return Some(self.mark());
+        }
+        if self.rest == Rest::Marking || self.rest == Rest::Reached {
+            return None;
+        }
         if let Some(request) = self.journal.take_request() {
             return Some(self.job(Running::Prepare, vec![Step::Prepare(request)]));
         }
@@ -210,6 +237,8 @@ impl Store {
             }
             // What could not be removed is removed after the next start.
             Running::Remove => {}
+            // Without it the next start takes longer, and that is all.
+            Running::Mark => self.rest = Rest::Reached,
         }
     }
 
@@ -230,6 +259,23 @@ impl Store {
     pub fn is_checkpointed(&self) -> bool {
         let is_covered = |stream: &Stream| stream.shared.changed.get() < stream.files.covered[1];
         self.streams.values().all(is_covered) && self.deleted.is_empty()
+    }
+
+    /// Brings the store to rest: everything goes to the streams' own files, then nothing is
+    /// committed any more, and a mark is written that lets the next start leave the journal
+    /// alone. To be called until it returns true, with jobs and writes done in between.
+    pub fn stop(&mut self) -> bool {
+        if self.rest == Rest::Working {
+            self.rest = Rest::Asked;
+            self.start_checkpoint();
+        }
+        let is_quiet = self.is_idle() && !self.journal.is_failing();
+        let has_nothing = self.staging.borrow().bytes() == 0;
+        if self.rest == Rest::Asked && is_quiet && has_nothing && self.is_checkpointed() {
+            self.journal.close();
+            self.rest = Rest::Closed;
+        }
+        self.rest == Rest::Reached
     }
 
     /// Whether nothing is being written, by the journal or by jobs.
@@ -340,6 +386,31 @@ impl Store {
         self.failed.retain(|failed| *failed != stream);
         let dir = stream_dir(stream);
         self.removable.retain(|step| !matches!(step, Step::Remove(path) if path.starts_with(&dir)));
+    }
+
+    fn mark(&mut self) -> Job {
+        self.rest = Rest::Marking;
+        let found = self.journal.found();
+        let mark = CleanMark {
+            identity: found.identity,
+            boot: found.boot,
+            last_commit: found.last_commit,
+            next_commit: found.next_commit,
+            next_file: found.next_file,
+            next_stream: self.next_stream,
+            files: found.files,
+            streams: self
+                .streams
+                .iter()
+                .map(|(id, stream)| (*id, stream.files.generation))
+                .collect(),
+        };
+        let path = String::from(CLEAN_PATH);
+        let steps = vec![
+            Step::Write { path, parts: vec![(0, Part::Own(mark.encode()))] },
+            Step::SyncDir(String::new()),
+        ];
+        self.job(Running::Mark, steps)
     }
 
     fn job(&mut self, running: Running, steps: Vec<Step>) -> Job {

@@ -6,7 +6,7 @@ use std::io;
 use super::aligned::{padded, PAGE};
 use super::format::{event_salt, CommitHead, Event, FileHead, COMMIT_HEAD, EVENT_HEAD};
 use super::writer::{file_path, Sealed, DIR};
-use crate::store::disk::{read_whole, Disk};
+use crate::store::disk::{read_whole, Disk, Open};
 use crate::store::Damage;
 
 /// What journal files hold.
@@ -62,17 +62,17 @@ struct File {
 /// # Errors
 /// What the system says: what cannot be read is not taken for missing.
 pub(in crate::store) fn scan(disk: &dyn Disk, identity: Option<u64>) -> io::Result<Scan> {
-    let mut numbers: Vec<u64> =
-        disk.list(DIR)?.iter().filter_map(|name| parse_name(name)).collect();
-    numbers.sort_unstable();
+    let numbers = file_numbers(disk)?;
     let mut scan = Scan::default();
     let next_file = numbers.last().map_or(1, |last| last + 1);
     let mut files = Vec::new();
-    for number in numbers {
-        if let Some(bytes) = read_whole(disk, &file_path(number))? {
-            files.push((number, bytes.len(), heads(number, &bytes)));
+    let mut later = Later::default();
+    for number in numbers.into_iter().rev() {
+        if let Some(file) = read_file(disk, number, identity, &mut later)? {
+            files.push(file);
         }
     }
+    files.reverse();
     let found = identity.or_else(|| most_common(&files));
     scan.identity = found.unwrap_or(0);
     let files: Vec<File> = files
@@ -94,6 +94,54 @@ pub(in crate::store) fn scan(disk: &dyn Disk, identity: Option<u64>) -> io::Resu
         }
     }
     Ok(scan)
+}
+
+/// The numbers of the journal's files, ascending.
+///
+/// # Errors
+/// What the system says.
+pub(in crate::store) fn file_numbers(disk: &dyn Disk) -> io::Result<Vec<u64>> {
+    let mut numbers: Vec<u64> =
+        disk.list(DIR)?.iter().filter_map(|name| parse_name(name)).collect();
+    numbers.sort_unstable();
+    Ok(numbers)
+}
+
+/// What files with higher numbers say of the one before them.
+#[derive(Default)]
+struct Later {
+    /// Nothing needs commits up to this one.
+    released: u64,
+    /// The lowest number that a commit of theirs has.
+    first: Option<u64>,
+}
+
+/// Reads a file; of one that only has commits that nothing needs, the head alone.
+fn read_file(
+    disk: &dyn Disk,
+    number: u64,
+    identity: Option<u64>,
+    later: &mut Later,
+) -> io::Result<Option<(u64, usize, Heads)>> {
+    let path = file_path(number);
+    if later.first.is_some_and(|first| first <= later.released.saturating_add(1)) {
+        let file = match disk.open(&path, Open::Read) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let mut page = vec![0; PAGE];
+        let read = file.read_at(0, &mut page)?;
+        let size = usize::try_from(file.size()?).unwrap_or(usize::MAX);
+        return Ok(Some((number, size, heads(number, &page[..read]))));
+    }
+    let Some(bytes) = read_whole(disk, &path)? else { return Ok(None) };
+    let found = heads(number, &bytes);
+    for (_, head) in found.commits.iter().filter(|(_, head)| Some(head.identity) == identity) {
+        later.released = later.released.max(head.released);
+        later.first = Some(later.first.map_or(head.commit, |first| first.min(head.commit)));
+    }
+    Ok(Some((number, bytes.len(), found)))
 }
 
 impl Scan {

@@ -41,6 +41,8 @@ pub(in crate::store) struct Journal {
     next_size: u64,
     size_max: u64,
     failure: Option<Failure>,
+    /// Nothing is committed any more.
+    is_closed: bool,
     /// Bytes written since somebody asked.
     bytes: u64,
 }
@@ -64,7 +66,7 @@ pub(in crate::store) struct Prepared {
 }
 
 /// A file that takes no more commits.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::store) struct Sealed {
     pub(in crate::store) number: u64,
     pub(in crate::store) last_commit: u64,
@@ -181,6 +183,7 @@ impl Journal {
             next_size: largest.clamp(SIZE_MIN.min(size_max), size_max),
             size_max,
             failure: None,
+            is_closed: false,
             bytes: 0,
         }
     }
@@ -200,7 +203,8 @@ impl Journal {
             Some(_) => true,
             None => false,
         };
-        if self.in_flight || !is_failing && !self.staging.borrow().is_ready() {
+        let has_nothing = !is_failing && !self.staging.borrow().is_ready();
+        if self.in_flight || has_nothing || self.is_closed {
             return None;
         }
         let len = padded(COMMIT_HEAD + self.staging.borrow().bytes());
@@ -340,6 +344,34 @@ impl Journal {
     /// Files that can be removed.
     pub(in crate::store) fn take_removable(&mut self) -> Vec<u64> {
         std::mem::take(&mut self.removable)
+    }
+
+    /// Commits nothing any more; what is staged from now on goes nowhere.
+    pub(in crate::store) fn close(&mut self) {
+        self.is_closed = true;
+        self.staging.borrow_mut().close();
+    }
+
+    /// What the journal is, for the mark of a clean stop: as a start would find it.
+    pub(in crate::store) fn found(&self) -> Found {
+        let current = self.current.as_ref().map(|current| (current.number, current.size));
+        let ready = self.ready.as_ref().map(|ready| (ready.number, ready.size));
+        let unsealed = [current, ready].into_iter().flatten().map(|(number, size)| Sealed {
+            number,
+            last_commit: self.written,
+            size,
+        });
+        let mut files: Vec<Sealed> = self.spare.iter().chain(&self.sealed).copied().collect();
+        files.extend(unsealed);
+        files.sort_by_key(|file| file.number);
+        Found {
+            identity: self.identity,
+            boot: self.boot,
+            last_commit: self.written,
+            next_commit: self.staging.borrow().position().commit,
+            next_file: self.next_file,
+            files,
+        }
     }
 
     fn release_files(&mut self) {
