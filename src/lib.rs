@@ -19,6 +19,7 @@
 //! - [`monitor`]: pages over HTTP and `/metrics`, from snapshots of the shards
 //! - [`account`]: users, permissions, mappings, limits: who may do what (*pure*)
 //! - [`tune`]: `midge tune`: checks the machine and sets what can be set
+//! - [`inspect`]: `midge store check`: what of a store is damaged
 //! - [`config`]: options, command line, configuration file
 //! - [`log`]: log lines through a bounded queue to one writer thread
 //! - [`tls`]: certificates, and sessions driven on the buffers of sockets
@@ -28,6 +29,7 @@ pub mod account;
 pub mod client;
 pub mod config;
 pub mod host;
+pub mod inspect;
 pub mod log;
 pub mod mesh;
 pub mod monitor;

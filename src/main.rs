@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use midge::config::{parse_command_line, Exit, Invocation, Options};
 use midge::log::{Log, LogOptions, LogTarget};
-use midge::{shard, tune};
+use midge::{inspect, shard, tune};
 
 fn main() -> ExitCode {
     if let Some(exit) = command(std::env::args_os().skip(1)) {
@@ -29,6 +29,7 @@ fn main() -> ExitCode {
 fn command(mut words: impl Iterator<Item = OsString>) -> Option<Exit> {
     match words.next()?.to_str()? {
         "tune" => Some(tune::run(words.collect(), &mut tune::LocalSystem)),
+        "store" => Some(inspect::run(words.collect())),
         _ => None,
     }
 }

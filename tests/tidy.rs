@@ -48,6 +48,7 @@ const FLOORS: &[(&str, &[&str])] = &[
         ],
     ),
     ("tune", &["config", "host", "net"]),
+    ("inspect", &["config", "host", "store"]),
     ("client", &["account", "router", "proto", "subject"]),
     ("outbound", &["proto", "subject", "net"]),
     ("stream", &["store", "proto", "subject"]),

@@ -49,6 +49,7 @@ fn escaped(text: &str) -> String {
 const COMMANDS: &str = ".SH COMMANDS\n\
     .TP\n\\fBcompletions\\fR \\fIbash|zsh|fish\\fR\nPrint completions for a shell.\n\
     .TP\n\\fBman\\fR\nPrint this page.\n\
+    .TP\n\\fBstore check\\fR [\\fIdir\\fR]\nVerify a store that no server has open, and name what is damaged.\n\
     .TP\n\\fBhelp\\fR, \\fBversion\\fR\nAs \\fB\\-\\-help\\fR and \\fB\\-\\-version\\fR.\n\
     .SH SIGNALS\n\
     .TP\nSIGINT, SIGTERM\nEnd the server.\n\

@@ -40,6 +40,7 @@ pub fn help_text() -> String {
     text.push_str(
         "\nCommands:\n    completions bash|zsh|fish        Print completions for a shell\n    \
          man                              Print the manual page\n    \
+         store check                      Verify a store offline; see midge store --help\n    \
          tune                             Check this machine; see midge tune --help\n",
     );
     text.push_str("\nFlags of nats-server whose feature is not built yet stop the start.\n\n");

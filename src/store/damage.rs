@@ -2,6 +2,8 @@
 
 use thiserror::Error;
 
+use super::segment::stream_of;
+
 /// A part of a store that is not as it was written.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum Damage {
@@ -79,4 +81,20 @@ pub enum Damage {
         /// The stream.
         stream: u64,
     },
+}
+
+impl Damage {
+    /// The number of the stream that it belongs to, if it belongs to one.
+    pub fn stream(&self) -> Option<u64> {
+        match self {
+            Self::Messages { stream, .. } | Self::Rebuilt { stream } => Some(*stream),
+            Self::JournalEnds { .. } => None,
+            Self::TornTail { file, .. }
+            | Self::CommitsLost { file, .. }
+            | Self::FileShort { file }
+            | Self::State { file, .. }
+            | Self::Index { file }
+            | Self::Segment { file, .. } => stream_of(file),
+        }
+    }
 }

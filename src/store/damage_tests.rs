@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use super::faulty_disk::FaultyDisk;
 use super::rig::{Dump, Owner, Rig};
-use super::{Damage, Store, StoreOptions, StreamId};
+use super::{check, Damage, Store, StoreOptions, StreamId};
 
 fn tiny() -> StoreOptions {
     StoreOptions {
@@ -173,4 +173,55 @@ fn missing_state_and_index_files_lose_no_message() {
         disk.set_contents(second, Some(truth.disk.contents(first)));
         open(&truth, disk, &format!("{first} and {second} swapped"));
     }
+}
+
+/// What the check of `disk` says.
+fn checked(disk: FaultyDisk) -> Vec<Damage> {
+    let report = check(std::sync::Arc::new(disk), tiny()).unwrap();
+    let damage: Vec<Damage> = report.all_damage().cloned().collect();
+    assert_eq!(report.is_intact(), damage.is_empty());
+    damage
+}
+
+#[test]
+fn a_check_finds_nothing_in_a_store_that_is_whole() {
+    for is_stopped in [true, false] {
+        let truth = truth(21, is_stopped);
+        let report = check(std::sync::Arc::new(truth.disk.copy()), tiny()).unwrap();
+        assert!(report.is_intact(), "{report:?}");
+        let messages: usize = truth.streams.values().map(|stream| stream.messages.len()).sum();
+        let found: u64 = report.streams.iter().map(|stream| stream.messages).sum();
+        assert_eq!(found, messages as u64);
+    }
+}
+
+#[test]
+fn a_check_names_every_bit_that_flipped_in_what_is_counted_on() {
+    let truth = truth(21, true);
+    for path in truth.disk.paths() {
+        let bytes = truth.disk.contents(&path);
+        // Each file in some hundred places, which are others in each file.
+        let step = bytes.len() / 80 + 1;
+        for at in (step / 3..bytes.len()).step_by(step) {
+            let disk = damaged_copy(&truth, &path, |bytes| bytes[at] ^= 1 << (at % 8));
+            let paths = disk.paths();
+            let contents = disk.contents(&path);
+            let what = format!("{path} byte {at}");
+            let damage = checked(disk.copy());
+            assert_eq!(disk.paths(), paths, "{what}: files have changed");
+            assert_eq!(disk.contents(&path), contents, "{what}: bytes have changed");
+            let is_named = damage.iter().any(|damage| damage.to_string().contains(&path));
+            let is_stream = path.starts_with("streams/");
+            // A state keeps bytes of a longer one behind its end.
+            let is_behind = path.contains("state-") && at >= state_len(&bytes);
+            assert!(is_named || !is_stream || is_behind, "{what}: {damage:?}");
+            let outcome = open(&truth, disk, &what);
+            assert!(outcome.lost == 0 || !damage.is_empty(), "{what}");
+        }
+    }
+}
+
+/// Bytes of a state that count, its checksum included.
+fn state_len(bytes: &[u8]) -> usize {
+    usize::try_from(u64::from_le_bytes(bytes[12..20].try_into().unwrap())).unwrap() + 4
 }

@@ -105,8 +105,10 @@ pub trait DiskFile: Send + Sync + std::fmt::Debug {
 #[derive(Debug)]
 pub struct RealDisk {
     root: PathBuf,
-    /// Held as long as the disk is: one store, one process.
-    _lock: File,
+    is_read_only: bool,
+    /// Held as long as the disk is: one store, one process. A store that is only looked at may
+    /// lack it.
+    _lock: Option<File>,
 }
 
 impl RealDisk {
@@ -120,7 +122,31 @@ impl RealDisk {
         let lock =
             OpenOptions::new().create(true).truncate(false).write(true).open(root.join("lock"))?;
         lock.try_lock().map_err(io::Error::from)?;
-        Ok(Self { root, _lock: lock })
+        Ok(Self { root, is_read_only: false, _lock: Some(lock) })
+    }
+
+    /// Takes `root` to look at it: whatever would change it fails.
+    ///
+    /// # Errors
+    /// What the system says; `WouldBlock` if a process has it that may change it.
+    #[expect(clippy::disallowed_methods, reason = "runs in a command of its own")]
+    pub fn read_only(root: PathBuf) -> io::Result<Self> {
+        let lock = match File::open(root.join("lock")) {
+            Ok(lock) => {
+                lock.try_lock_shared().map_err(io::Error::from)?;
+                Some(lock)
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => return Err(error),
+        };
+        Ok(Self { root, is_read_only: true, _lock: lock })
+    }
+
+    fn writable(&self) -> io::Result<()> {
+        if self.is_read_only {
+            return Err(io::Error::from_raw_os_error(libc::EROFS));
+        }
+        Ok(())
     }
 
     fn path(&self, path: &str) -> PathBuf {
@@ -131,6 +157,9 @@ impl RealDisk {
 #[expect(clippy::disallowed_methods, reason = "runs at start and on the helper pool")]
 impl Disk for RealDisk {
     fn open(&self, path: &str, how: Open) -> io::Result<Arc<dyn DiskFile>> {
+        if how != Open::Read {
+            self.writable()?;
+        }
         let path = self.path(path);
         let file = match how {
             Open::Read => File::open(path)?,
@@ -167,18 +196,22 @@ impl Disk for RealDisk {
     }
 
     fn create_dir(&self, dir: &str) -> io::Result<()> {
+        self.writable()?;
         std::fs::create_dir_all(self.path(dir))
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        self.writable()?;
         std::fs::rename(self.path(from), self.path(to))
     }
 
     fn remove(&self, path: &str) -> io::Result<()> {
+        self.writable()?;
         absent_is_fine(std::fs::remove_file(self.path(path)))
     }
 
     fn remove_dir(&self, dir: &str) -> io::Result<()> {
+        self.writable()?;
         absent_is_fine(std::fs::remove_dir_all(self.path(dir)))
     }
 

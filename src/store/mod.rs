@@ -63,7 +63,7 @@
 //!         store.rollback(&mut engine).unwrap();
 //!     }
 //! }
-//! // Before a stop: `store.checkpoint()`, and the same loop until `store.is_checkpointed()`.
+//! // Before the end: the same loop until `store.stop()`.
 //! ```
 //!
 //! # How it deviates from the design, and why
@@ -81,6 +81,7 @@
 //! streams' own files are four checkpoints behind, commits wait, and if they cannot
 //! be written at all, commits fail.
 
+mod check;
 mod checkpoint;
 #[cfg(test)]
 mod crash_tests;
@@ -96,6 +97,7 @@ mod index;
 mod job;
 mod journal;
 mod load;
+mod mark;
 mod memory;
 mod messages;
 mod open;
@@ -107,6 +109,7 @@ mod state;
 #[expect(clippy::module_inception, reason = "the type of the module's name")]
 mod store;
 
+pub use check::{check, Report, StreamReport};
 pub use damage::Damage;
 pub use disk::{Disk, DiskFile, Open, RealDisk};
 pub use job::{Job, JobResult};

@@ -52,6 +52,11 @@ pub(super) fn parse_stream_dir(name: &str) -> Option<u64> {
     u64::from_str_radix(name, 16).ok().filter(|id| format!("{id:016x}") == name)
 }
 
+/// The stream that a path below the store's directory belongs to.
+pub(super) fn stream_of(path: &str) -> Option<u64> {
+    parse_stream_dir(path.strip_prefix(STREAMS_DIR)?.strip_prefix('/')?.split('/').next()?)
+}
+
 /// The number of a segment file's name.
 pub(super) fn parse_segment(name: &str) -> Option<u32> {
     u32::from_str_radix(name.strip_suffix(".segment")?, 16).ok()

@@ -37,6 +37,7 @@ mod prefixes;
 mod queues;
 mod reload;
 mod shards;
+mod store_check;
 mod subjects;
 mod system;
 mod tls;

@@ -31,4 +31,4 @@ pub(super) use block::{BlockSource, Blocks, Facts, SegmentPlace};
 pub(super) use cache::{Cache, CACHE_SLOTS};
 pub(super) use gone::Gone;
 pub(super) use moving::Leaving;
-pub(super) use record::{body_crc, Salt};
+pub(super) use record::{body_crc, damaged_records, Salt};

@@ -161,6 +161,23 @@ pub(in crate::store) fn scan(
     }
 }
 
+/// The parts of a block that are not as they were written.
+pub(in crate::store) fn damaged_records(block: &[u8], salt: Salt) -> Vec<Range<usize>> {
+    let damaged = std::cell::RefCell::new(Vec::new());
+    scan(
+        block,
+        0,
+        salt,
+        |start, header| {
+            if header.record(block, 0).is_none() {
+                damaged.borrow_mut().push(start..header.end());
+            }
+        },
+        |range| damaged.borrow_mut().push(range),
+    );
+    damaged.into_inner()
+}
+
 #[cfg(test)]
 #[expect(
     clippy::indexing_slicing,
