@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::cache::{spot_from, Cache, Key, Spot};
 use super::gone::Gone;
+use super::point::Marks;
 use super::record::{self, Header, Salt};
 use super::subjects::Subjects;
 use super::summary::Summary;
@@ -25,6 +26,8 @@ pub(in crate::store) struct Blocks {
     pub(super) cache: Rc<RefCell<Cache>>,
     pub(super) source: Rc<dyn BlockSource>,
     pub(super) verdicts: Verdicts,
+    /// A part of a block, while it is looked at.
+    pub(super) part: Vec<u8>,
     /// Segments with blocks that lost messages.
     pub(super) changed: BTreeSet<u32>,
     pub(super) first_seq: u64,
@@ -88,6 +91,7 @@ pub(in crate::store) struct Block {
     pub(in crate::store) facts: Facts,
     pub(in crate::store) summary: Summary,
     pub(in crate::store) place: Place,
+    pub(in crate::store) marks: Marks,
 }
 
 /// The block that takes messages.
@@ -124,6 +128,7 @@ impl Blocks {
             cache,
             source,
             verdicts: Verdicts::default(),
+            part: Vec::new(),
             changed: BTreeSet::new(),
             first_seq: 0,
             last_seq: 0,
@@ -239,6 +244,9 @@ impl Blocks {
             return Ok(false);
         }
         let block = self.block_from(seq);
+        if self.read_point(block, seq, into) {
+            return Ok(true);
+        }
         let cache = Rc::clone(&self.cache);
         let mut cache = cache.borrow_mut();
         let opened =
@@ -361,6 +369,7 @@ impl Blocks {
             }
         };
         let (bytes, spots) = cache.get(slot);
+        block.marks.set(spots);
         Ok(Opened::new(self.stream, &block.facts, bytes, spots))
     }
 
@@ -383,6 +392,7 @@ impl Blocks {
             facts: tail.facts,
             summary: Summary::of(&mut subjects),
             place: Place::Memory(Arc::new(bytes)),
+            marks: Marks::of(&tail.spots),
         });
         subjects.clear();
         self.tail.subjects = subjects;

@@ -42,17 +42,30 @@ pub(in crate::store) struct Cache {
     slots_max: usize,
     uses: u64,
     last: usize,
+    /// Blocks that were not here when they were asked for, in turn.
+    missed: [Key; MISSED_MAX],
+    misses: usize,
 }
 
 /// Decoded blocks that a cache keeps.
 pub(in crate::store) const CACHE_SLOTS: usize = 32;
+
+/// Blocks missed lately that are remembered: one asked for again among as many is read whole.
+const MISSED_MAX: usize = 8;
 
 /// Memory of a slot that is kept when a larger block was in it.
 const KEPT_MAX: usize = 256 << 10;
 
 impl Cache {
     pub(in crate::store) fn new(slots_max: usize) -> Self {
-        Self { slots: Vec::new(), slots_max, uses: 0, last: 0 }
+        Self {
+            slots: Vec::new(),
+            slots_max,
+            uses: 0,
+            last: 0,
+            missed: [NOBODY; MISSED_MAX],
+            misses: 0,
+        }
     }
 
     /// The block `key`, if it is here.
@@ -65,6 +78,22 @@ impl Cache {
         self.slots[at].used = self.uses;
         self.last = at;
         Some(at)
+    }
+
+    /// Whether the block is neither here nor, if it `is_far` away, among those that were asked
+    /// for just now.
+    pub(super) fn is_rare(&mut self, key: Key, is_far: bool) -> bool {
+        if self.find(key).is_some() {
+            return false;
+        }
+        if is_far {
+            if self.missed.contains(&key) {
+                return false;
+            }
+            self.missed[self.misses % MISSED_MAX] = key;
+            self.misses = self.misses.wrapping_add(1);
+        }
+        true
     }
 
     /// Takes in a block that is in memory.

@@ -20,6 +20,7 @@ mod gone;
 pub(super) mod model_tests;
 mod moving;
 mod order;
+mod point;
 mod queries;
 mod record;
 mod subjects;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::block::{Block, Blocks, Facts, Place, SegmentPlace};
 use super::cache::Spot;
+use super::point::Marks;
 use super::record::{self, Salt};
 use super::summary::Summary;
 use crate::store::segment::BlockHead;
@@ -161,6 +162,7 @@ impl Blocks {
                 facts: facts.clone(),
                 summary: Summary::of_counts(&counts),
                 place: Place::Segment(block.place),
+                marks: Marks::default(),
             });
         }
     }
@@ -214,7 +216,8 @@ impl Blocks {
         if facts.live > 0 {
             self.add_counts(&facts);
             let summary = Summary::of(&mut subjects);
-            self.closed.push_back(Block { facts, summary, place: Place::Segment(place) });
+            let (place, marks) = (Place::Segment(place), Marks::default());
+            self.closed.push_back(Block { facts, summary, place, marks });
         }
         damaged
     }

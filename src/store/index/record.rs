@@ -75,6 +75,19 @@ pub(in crate::store) fn put(
     into.extend_from_slice(record.payload);
 }
 
+/// Sequence and end of the record at `start`, as its header says it: not checked.
+pub(super) fn skim(block: &[u8], start: usize) -> Option<(u32, usize)> {
+    let mut rest = block.get(start..)?.get(8..)?;
+    let at = u32::try_from(varint::take(&mut rest)?).ok()?;
+    varint::take(&mut rest)?;
+    let mut end = 0_usize;
+    for _ in 0..3 {
+        end = end.checked_add(usize::try_from(varint::take(&mut rest)?).ok()?)?;
+    }
+    let end = end.checked_add(block.len().checked_sub(rest.len())?)?;
+    (end <= block.len()).then_some((at, end))
+}
+
 impl Header {
     /// Reads the header at `start`; `None` if there is none that is whole.
     pub(in crate::store) fn parse(block: &[u8], start: usize, salt: Salt) -> Option<Self> {
