@@ -5,6 +5,7 @@ use serde_json::value::RawValue;
 
 use super::facts::ServerFacts;
 use super::query::{BadRequest, Query};
+use super::snapshot::Histogram;
 use super::times::rfc3339;
 
 /// What is asked of the shard that has JetStream.
@@ -43,6 +44,34 @@ pub struct JetStreamSnapshot {
     pub staged_bytes: u64,
     /// Commits that are durable.
     pub commits: u64,
+    /// How long journal writes took, in nanoseconds.
+    pub commit_ns: Histogram,
+    /// Bytes of journal writes.
+    pub commit_bytes: Histogram,
+    /// How long the start took to bring the streams back, in nanoseconds.
+    pub recovery_ns: u64,
+    pub journal_bytes: u64,
+    pub segment_bytes: u64,
+    /// Bytes of blocks that are in no segment.
+    pub carried_bytes: u64,
+    /// The first [`STREAMS_MAX`] streams, and the others together under the name `(others)`.
+    pub per_stream: Vec<StreamFigures>,
+}
+
+/// Streams that have figures of their own on `/metrics`.
+pub const STREAMS_MAX: usize = 256;
+
+/// Figures of a stream.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the fields are named after the keys of the page")]
+pub struct StreamFigures {
+    pub account: String,
+    pub name: String,
+    pub messages: u64,
+    pub bytes: u64,
+    pub last_seq: u64,
+    pub subjects: u64,
+    pub consumers: u64,
 }
 
 /// The server's own configuration of JetStream.

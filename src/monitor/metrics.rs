@@ -2,14 +2,15 @@
 //! them.
 //!
 //! Bound on series: a fixed number for each shard, one for each pair of shards
-//! and kind of lane, and at most 65 for slow consumers by name.
+//! and kind of lane, at most 65 for slow consumers by name, and five for each of
+//! at most [`STREAMS_MAX`](super::STREAMS_MAX) streams and for the others together.
 
 use std::fmt::{Display, Write as _};
 
 use super::facts::ServerFacts;
-use super::jetstream::JetStreamSnapshot;
+use super::jetstream::{JetStreamSnapshot, StreamFigures};
 use super::process::Usage;
-use super::snapshot::{ShardTotals, SlowConsumers};
+use super::snapshot::{Histogram, ShardTotals, SlowConsumers};
 
 pub(super) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
@@ -53,10 +54,61 @@ fn of_jetstream(text: &mut Exposition, of: &JetStreamSnapshot) {
             "The last durable commit's number.",
             of.commits,
         ),
+        (
+            "midge_jetstream_journal_bytes",
+            "gauge",
+            "Size of the journal's files.",
+            of.journal_bytes,
+        ),
+        ("midge_jetstream_segment_bytes", "gauge", "Size of the segments.", of.segment_bytes),
+        (
+            "midge_jetstream_carried_bytes",
+            "gauge",
+            "Message blocks that are in memory and journal only.",
+            of.carried_bytes,
+        ),
     ] {
         text.single(name, kind, help, &value);
     }
+    let recovery = of.recovery_ns as f64 / 1e9;
+    let name = "midge_jetstream_recovery_seconds";
+    text.single(
+        name,
+        "gauge",
+        "How long the last start took to bring the streams back.",
+        &recovery,
+    );
+    let name = "midge_jetstream_commit_seconds";
+    text.family(name, "histogram", "From the start of a journal write until it was durable.");
+    text.histogram(name, &[], &of.commit_ns, 1e9);
+    let name = "midge_jetstream_commit_bytes";
+    text.family(name, "histogram", "Bytes of journal writes.");
+    text.histogram(name, &[], &of.commit_bytes, 1.0);
+    of_streams(text, of);
 }
+
+/// One series for each stream there is room for, and one for the others together.
+fn of_streams(text: &mut Exposition, of: &JetStreamSnapshot) {
+    for (name, kind, help, value) in PER_STREAM {
+        text.family(name, kind, help);
+        for stream in &of.per_stream {
+            let labels: [(&str, &dyn Display); 2] =
+                [("account", &stream.account), ("stream", &stream.name)];
+            text.sample(name, &labels, &value(stream));
+        }
+    }
+}
+
+type StreamFigure = (&'static str, &'static str, &'static str, fn(&StreamFigures) -> u64);
+
+#[rustfmt::skip]
+const PER_STREAM: &[StreamFigure] = &[
+    ("midge_stream_messages", "gauge", "Messages of the stream.", |s| s.messages),
+    ("midge_stream_bytes", "gauge", "What they count for in its limits.", |s| s.bytes),
+    ("midge_stream_last_sequence", "gauge", "The sequence that was given last.", |s| s.last_seq),
+    ("midge_stream_subjects", "gauge", "Subjects there are messages of.", |s| s.subjects),
+    ("midge_stream_consumers", "gauge", "Consumers of the stream.", |s| s.consumers),
+];
 
 fn of_the_server(text: &mut Exposition, facts: &ServerFacts, shards: &[ShardTotals], usage: Usage) {
     let start = facts.start as f64 / 1e9;
@@ -151,15 +203,7 @@ fn turns(text: &mut Exposition, shards: &[ShardTotals]) {
     let name = "midge_turn_seconds";
     text.family(name, "histogram", "How long the turns of a shard took that did not end in sleep.");
     for shard in shards {
-        for (bound, count) in shard.turns.cumulative() {
-            let bound = bound.map_or_else(|| "+Inf".to_owned(), |ns| (ns as f64 / 1e9).to_string());
-            let labels: [(&str, &dyn Display); 2] = [("shard", &shard.shard), ("le", &bound)];
-            text.sample("midge_turn_seconds_bucket", &labels, &count);
-        }
-        let labels: [(&str, &dyn Display); 1] = [("shard", &shard.shard)];
-        let sum = shard.turns.sum_ns() as f64 / 1e9;
-        text.sample("midge_turn_seconds_sum", &labels, &sum);
-        text.sample("midge_turn_seconds_count", &labels, &shard.turns.count());
+        text.histogram(name, &[("shard", &shard.shard)], &shard.turns, 1e9);
     }
 }
 
@@ -192,6 +236,25 @@ impl Exposition {
     fn single(&mut self, name: &str, kind: &str, help: &str, value: &dyn Display) {
         self.family(name, kind, help);
         self.sample(name, &[], value);
+    }
+
+    /// The samples of a histogram; `scale` is how many of its units one of the series' is.
+    fn histogram(
+        &mut self,
+        name: &str,
+        labels: &[(&str, &dyn Display)],
+        of: &Histogram,
+        scale: f64,
+    ) {
+        for (bound, count) in of.cumulative() {
+            let bound =
+                bound.map_or_else(|| "+Inf".to_owned(), |at| (at as f64 / scale).to_string());
+            let mut labels = labels.to_vec();
+            labels.push(("le", &bound));
+            self.sample(&format!("{name}_bucket"), &labels, &count);
+        }
+        self.sample(&format!("{name}_sum"), labels, &(of.sum() as f64 / scale));
+        self.sample(&format!("{name}_count"), labels, &of.count());
     }
 
     fn sample(&mut self, name: &str, labels: &[(&str, &dyn Display)], value: &dyn Display) {

@@ -51,12 +51,15 @@ mod varz;
 pub use facts::ServerFacts;
 pub use http::{BODY_BYTES_MAX, HEAD_BYTES_MAX};
 pub use inquiry::{lines, Answer, Ask, Inquirer, Inquiry, Mailbox, ANSWER_TIME_MAX};
-pub use jetstream::{AccountDetail, ApiFigures, JetStreamAsk, JetStreamConfig, JetStreamSnapshot};
+pub use jetstream::{
+    AccountDetail, ApiFigures, JetStreamAsk, JetStreamConfig, JetStreamSnapshot, StreamFigures,
+    STREAMS_MAX,
+};
 pub use pages::Reload;
 pub use server::{Monitor, CONNECTIONS_MAX, HEAD_TIME_MAX};
 pub use snapshot::{
-    AccountTotals, ClosedRing, ConnectionSnapshot, LaneDepth, ShardTotals, Slice, SlowConsumers,
-    SubscriptionSnapshot, TurnTimes, CLOSED_SUBSCRIPTIONS_MAX, SLICE_CONNECTIONS,
+    AccountTotals, ClosedRing, ConnectionSnapshot, Histogram, LaneDepth, ShardTotals, Slice,
+    SlowConsumers, SubscriptionSnapshot, CLOSED_SUBSCRIPTIONS_MAX, SLICE_CONNECTIONS,
     SLICE_SUBSCRIPTIONS,
 };
 pub use system::{

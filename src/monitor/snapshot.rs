@@ -76,7 +76,7 @@ pub struct ShardTotals {
     /// Lanes to the other shards.
     pub lanes: Vec<LaneDepth>,
     /// How long turns took.
-    pub turns: TurnTimes,
+    pub turns: Histogram,
     /// Who was too slow.
     pub slow: SlowConsumers,
     /// Log lines dropped.
@@ -98,41 +98,38 @@ pub struct LaneDepth {
     pub data: u64,
 }
 
-/// How long turns took, in powers of two from 1,024 ns to 134 ms.
-///
-/// A turn that followed another without sleep is measured by the clock that a
-/// turn reads anyway; one that ends in sleep is not counted.
+/// How often values were how large, in powers of two from 1,024 to 134 million: of nanoseconds
+/// up to 134 ms, of bytes up to 128 MiB.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TurnTimes {
-    buckets: [u64; TURN_BUCKETS],
-    sum_ns: u64,
+pub struct Histogram {
+    buckets: [u64; BUCKETS],
+    sum: u64,
 }
 
-/// Bounds of 2^10 to 2^27 ns, and what is above.
-const TURN_BUCKETS: usize = 19;
+/// Bounds of 2^10 to 2^27, and what is above.
+const BUCKETS: usize = 19;
 
-impl Default for TurnTimes {
+impl Default for Histogram {
     fn default() -> Self {
-        Self { buckets: [0; TURN_BUCKETS], sum_ns: 0 }
+        Self { buckets: [0; BUCKETS], sum: 0 }
     }
 }
 
-impl TurnTimes {
-    /// A turn took this long.
+impl Histogram {
+    /// One more value.
     #[inline]
-    pub fn record(&mut self, nanos: u64) {
-        let above = (u64::BITS - (nanos >> 10).leading_zeros()) as usize;
-        self.buckets[above.min(TURN_BUCKETS - 1)] += 1;
-        self.sum_ns += nanos;
+    pub fn record(&mut self, value: u64) {
+        let above = (u64::BITS - (value >> 10).leading_zeros()) as usize;
+        self.buckets[above.min(BUCKETS - 1)] += 1;
+        self.sum = self.sum.saturating_add(value);
     }
 
-    /// Upper bounds in nanoseconds, each with the turns at or below it; the
-    /// last has no bound.
+    /// Upper bounds, each with how many values are at or below it; the last has no bound.
     pub(super) fn cumulative(&self) -> impl Iterator<Item = (Option<u64>, u64)> + '_ {
         let mut sum = 0;
         self.buckets.iter().enumerate().map(move |(at, count)| {
             sum += count;
-            ((at + 1 < TURN_BUCKETS).then(|| 1024 << at), sum)
+            ((at + 1 < BUCKETS).then(|| 1024 << at), sum)
         })
     }
 
@@ -140,8 +137,8 @@ impl TurnTimes {
         self.buckets.iter().sum()
     }
 
-    pub(super) fn sum_ns(&self) -> u64 {
-        self.sum_ns
+    pub(super) fn sum(&self) -> u64 {
+        self.sum
     }
 }
 
@@ -392,17 +389,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn turns_fall_into_powers_of_two() {
-        let mut turns = TurnTimes::default();
-        for nanos in [0, 1023, 1024, 2047, 2048, 1 << 40] {
-            turns.record(nanos);
+    fn values_fall_into_powers_of_two() {
+        let mut values = Histogram::default();
+        for value in [0, 1023, 1024, 2047, 2048, 1 << 40] {
+            values.record(value);
         }
-        let buckets: Vec<_> = turns.cumulative().collect();
+        let buckets: Vec<_> = values.cumulative().collect();
         assert_eq!(buckets[0], (Some(1024), 2));
         assert_eq!(buckets[1], (Some(2048), 4));
         assert_eq!(buckets[2], (Some(4096), 5));
-        assert_eq!(buckets[TURN_BUCKETS - 1], (None, 6));
-        assert_eq!(turns.count(), 6);
+        assert_eq!(buckets[BUCKETS - 1], (None, 6));
+        assert_eq!(values.count(), 6);
     }
 
     #[test]

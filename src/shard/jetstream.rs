@@ -26,7 +26,10 @@ use serde_json::value::RawValue;
 use crate::config::{JetStreamOptions, Options, SyncInterval};
 use crate::host::{self, Workers};
 use crate::log::Log;
-use crate::monitor::{AccountDetail, ApiFigures, JetStreamAsk, JetStreamConfig, JetStreamSnapshot};
+use crate::monitor::{
+    AccountDetail, ApiFigures, Histogram, JetStreamAsk, JetStreamConfig, JetStreamSnapshot,
+    StreamFigures, STREAMS_MAX,
+};
 use crate::net::Ring;
 use crate::store::{
     Commit, Damage, Disk, Job, JobResult, JournalWrite, RealDisk, Record, Replay, Store,
@@ -77,6 +80,11 @@ pub(super) struct JetStream {
     /// Nanoseconds since 1970 when the monotonic clock stood at 0.
     epoch: u64,
     write: Option<Rc<Held>>,
+    /// When that was handed to the ring, by the monotonic clock.
+    write_since: u64,
+    commit_ns: Histogram,
+    commit_bytes: Histogram,
+    recovery_ns: u64,
     workers: Workers,
     done: (Sender<JobResult>, Receiver<JobResult>),
     running: usize,
@@ -145,6 +153,10 @@ impl JetStream {
             captured: Captured::default(),
             epoch,
             write: None,
+            write_since: 0,
+            commit_ns: Histogram::default(),
+            commit_bytes: Histogram::default(),
+            recovery_ns: host::monotonic_ns().saturating_sub(now),
             workers,
             done: channel(),
             running: 0,
@@ -237,6 +249,8 @@ impl JetStream {
             Ok(_) => Err(io::Error::from(io::ErrorKind::WriteZero)),
             Err(errno) => Err(io::Error::from_raw_os_error(errno)),
         };
+        self.commit_ns.record(host::monotonic_ns().saturating_sub(self.write_since));
+        self.commit_bytes.record(write.bytes().len() as u64);
         if let Err(error) = &outcome {
             self.log.error(format_args!("JetStream journal could not be written: {error}"));
         }
@@ -274,8 +288,16 @@ impl JetStream {
             accounts: accounts.len() as u64,
             staged_bytes: self.store.staged_bytes() as u64,
             commits: self.store.durable().0,
+            commit_ns: self.commit_ns,
+            commit_bytes: self.commit_bytes,
+            recovery_ns: self.recovery_ns,
+            per_stream: self.per_stream(),
             ..JetStreamSnapshot::default()
         };
+        let disk_use = self.store.disk_use();
+        snapshot.journal_bytes = disk_use.journal;
+        snapshot.segment_bytes = disk_use.segments;
+        snapshot.carried_bytes = disk_use.carried;
         for account in accounts {
             snapshot.memory += account.memory;
             snapshot.storage += account.storage;
@@ -312,6 +334,31 @@ impl JetStream {
             }
         }
         snapshot
+    }
+
+    /// Figures of the first streams, and of the others together.
+    fn per_stream(&self) -> Vec<StreamFigures> {
+        let mut figures: Vec<StreamFigures> = Vec::new();
+        for stream in self.engine.stream_figures() {
+            if figures.len() < STREAMS_MAX {
+                figures.push(StreamFigures {
+                    account: stream.account.to_owned(),
+                    name: stream.name.to_owned(),
+                    ..StreamFigures::default()
+                });
+            } else if figures.len() == STREAMS_MAX {
+                let name = "(others)".to_owned();
+                figures.push(StreamFigures { name, ..StreamFigures::default() });
+            }
+            if let Some(into) = figures.last_mut() {
+                into.messages += stream.extent.messages;
+                into.bytes += stream.extent.bytes;
+                into.last_seq = into.last_seq.max(stream.extent.last_seq);
+                into.subjects += stream.subjects;
+                into.consumers += stream.consumers;
+            }
+        }
+        figures
     }
 
     fn with_engine(
@@ -366,6 +413,7 @@ impl JetStream {
                         let held = Rc::new(Held(write));
                         ring.write(fd, 0, offset, Rc::clone(&held) as Rc<dyn AsRef<[u8]>>);
                         self.write = Some(held);
+                        self.write_since = host::monotonic_ns();
                     }
                     None => {
                         let outcome = write.write();

@@ -22,8 +22,8 @@ use crate::host;
 use crate::log::Log;
 use crate::mesh::Endpoint;
 use crate::monitor::{
-    Answer, Ask, Inquiry, LaneDepth, Mailbox, ServerCard, ShardTotals, SlowConsumers, SystemLine,
-    TurnTimes,
+    Answer, Ask, Histogram, Inquiry, LaneDepth, Mailbox, ServerCard, ShardTotals, SlowConsumers,
+    SystemLine,
 };
 use crate::net::{Completion, End, Flight, Ring, RingError, Segment};
 use crate::proto::{CloseReason, WireError};
@@ -151,8 +151,9 @@ pub(super) struct ShardTask {
     pub(super) card: Option<ServerCard>,
     /// JetStream, on the shard that has it.
     pub(super) jetstream: Option<Box<JetStream>>,
-    /// How long turns took.
-    pub(super) turn_times: TurnTimes,
+    /// How long turns took, in nanoseconds: those that followed another without sleep, by the
+    /// clock that a turn reads anyway.
+    pub(super) turn_times: Histogram,
     /// Whether the last turn was followed by this one without a pause.
     pub(super) is_busy: bool,
     /// Who was too slow.
@@ -208,7 +209,7 @@ impl ShardTask {
             line: None,
             card: None,
             jetstream: None,
-            turn_times: TurnTimes::default(),
+            turn_times: Histogram::default(),
             is_busy: false,
             slow: SlowConsumers::default(),
         };

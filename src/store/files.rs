@@ -93,6 +93,11 @@ impl StreamFiles {
         SegmentPlace { segment, offset, len }
     }
 
+    /// Bytes of the segments.
+    pub(super) fn bytes(&self) -> u64 {
+        self.segments.values().map(|segment| u64::from(segment.end)).sum()
+    }
+
     pub(super) fn add_segment(&mut self, segment: u32, end: u32) {
         self.segments.insert(segment, SegmentFile { end, version: 0, is_changed: false });
         self.current = Some(segment);

@@ -120,4 +120,4 @@ pub use messages::{
     StreamId, StreamStore, SubjectState,
 };
 pub use replay::Replay;
-pub use store::{Store, StoreOptions};
+pub use store::{DiskUse, Store, StoreOptions};

@@ -44,6 +44,17 @@ impl Default for StoreOptions {
     }
 }
 
+/// Bytes on the disk, and those that are not yet where they stay.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DiskUse {
+    /// Size of the journal's files.
+    pub journal: u64,
+    /// Size of the segments.
+    pub segments: u64,
+    /// Bytes of blocks that are in memory and in the journal only.
+    pub carried: u64,
+}
+
 /// The store of a shard. See the module's documentation.
 #[derive(Debug)]
 pub struct Store {
@@ -281,6 +292,16 @@ impl Store {
     /// Whether nothing is being written, by the journal or by jobs.
     pub fn is_idle(&self) -> bool {
         self.running.is_empty() && self.journal.is_idle()
+    }
+
+    /// What is where on the disk.
+    pub fn disk_use(&self) -> DiskUse {
+        let mut disk_use = DiskUse { journal: self.journal.size(), ..DiskUse::default() };
+        for stream in self.streams.values() {
+            disk_use.segments += stream.files.bytes();
+            disk_use.carried += stream.shared.blocks.borrow().carried_bytes();
+        }
+        disk_use
     }
 
     /// Streams on disk, with how many messages they have.

@@ -20,7 +20,7 @@ use super::stream::Stream;
 use super::token::{Purpose, StreamIndex, SLOTS_MAX};
 use super::view::{JetStreamLimits, ServerIdentity, ServerLimits};
 use super::{direct, timers, Context, Incoming};
-use crate::store::StreamId;
+use crate::store::{Extent, StreamId};
 use crate::subject::AccountId;
 
 /// What an engine is made with.
@@ -82,6 +82,17 @@ pub struct AccountFigures {
     pub messages: u64,
     pub api_total: u64,
     pub api_errors: u64,
+}
+
+/// Figures of a stream.
+#[derive(Clone, Copy, Debug)]
+#[expect(missing_docs, reason = "each is what its name says")]
+pub struct StreamFigures<'a> {
+    pub account: &'a str,
+    pub name: &'a str,
+    pub extent: Extent,
+    pub subjects: u64,
+    pub consumers: u64,
 }
 
 impl Engine {
@@ -265,6 +276,21 @@ impl Engine {
             }
         });
         figures.collect()
+    }
+
+    /// Figures of the streams, account by account.
+    pub fn stream_figures(&self) -> impl Iterator<Item = StreamFigures<'_>> {
+        let accounts = self.shared.accounts.values();
+        accounts.flat_map(|account| {
+            let streams = account.streams.values().filter_map(|index| self.streams.get(*index));
+            streams.map(|stream| StreamFigures {
+                account: &account.name,
+                name: stream.name(),
+                extent: stream.store.extent(),
+                subjects: stream.store.subject_count(),
+                consumers: stream.consumers.count() as u64,
+            })
+        })
     }
 
     /// The streams of an account as monitoring shows them, as a JSON array.

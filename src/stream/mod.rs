@@ -51,7 +51,7 @@ pub use config::{
     StreamConfigRequest, StreamSource, SubjectMapping,
 };
 pub use context::{Context, Incoming, Interest};
-pub use engine::{AccountFigures, DetailRequest, Engine, EngineConfig};
+pub use engine::{AccountFigures, DetailRequest, Engine, EngineConfig, StreamFigures};
 pub use error::ApiError;
 pub use nuid::{short_hash, Nuid};
 pub use outbox::{Outbox, Outgoing, Output, Token};

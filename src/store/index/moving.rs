@@ -30,6 +30,15 @@ impl Blocks {
         in_memory.sum()
     }
 
+    /// Bytes of blocks that are in no segment, or not yet.
+    pub(in crate::store) fn carried_bytes(&self) -> u64 {
+        let in_memory = self.closed.iter().rev().map_while(|block| match &block.place {
+            Place::Memory(bytes) | Place::Writing(bytes, _) => Some(bytes.len()),
+            Place::Segment(_) => None,
+        });
+        (in_memory.sum::<usize>() + self.tail.bytes.len()) as u64
+    }
+
     /// Gives each closed block that has no place one, by its length; returns what is to be
     /// written there.
     pub(in crate::store) fn place_all(

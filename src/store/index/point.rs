@@ -16,8 +16,8 @@ use crate::store::Message;
 #[derive(Clone, Debug, Default)]
 pub(in crate::store) struct Marks(OnceCell<Box<[Spot]>>);
 
-/// Records from one mark to the next: half a byte of memory for each record.
-const STRIDE: usize = 16;
+/// Records from one mark to the next: a byte of memory for each record.
+const STRIDE: usize = 8;
 
 impl Marks {
     pub(super) fn of(spots: &[Spot]) -> Self {
@@ -107,9 +107,9 @@ mod tests {
         let marks = Marks::default();
         assert_eq!(marks.around(5), None);
         marks.set(&spots);
-        assert_eq!(marks.around(0), Some((0, Some(1600))));
-        assert_eq!(marks.around(31), Some((0, Some(1600))));
-        assert_eq!(marks.around(32), Some((1600, Some(3200))));
+        assert_eq!(marks.around(0), Some((0, Some(800))));
+        assert_eq!(marks.around(15), Some((0, Some(800))));
+        assert_eq!(marks.around(16), Some((800, Some(1600))));
         assert_eq!(marks.around(1000), Some((3200, None)));
     }
 }

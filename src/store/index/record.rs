@@ -76,10 +76,11 @@ pub(in crate::store) fn put(
 }
 
 /// Sequence and end of the record at `start`, as its header says it: not checked.
+#[inline]
 pub(super) fn skim(block: &[u8], start: usize) -> Option<(u32, usize)> {
     let mut rest = block.get(start..)?.get(8..)?;
     let at = u32::try_from(varint::take(&mut rest)?).ok()?;
-    varint::take(&mut rest)?;
+    varint::skip(&mut rest)?;
     let mut end = 0_usize;
     for _ in 0..3 {
         end = end.checked_add(usize::try_from(varint::take(&mut rest)?).ok()?)?;

@@ -12,7 +12,17 @@ pub(in crate::store) fn put(into: &mut Vec<u8>, mut value: u64) {
 }
 
 /// Takes a number off the front of `bytes`.
+#[inline]
 pub(in crate::store) fn take(bytes: &mut &[u8]) -> Option<u64> {
+    let (&byte, rest) = bytes.split_first()?;
+    if byte < 0x80 {
+        *bytes = rest;
+        return Some(u64::from(byte));
+    }
+    take_long(bytes)
+}
+
+fn take_long(bytes: &mut &[u8]) -> Option<u64> {
     let mut value = 0_u64;
     let mut shift = 0_u32;
     loop {
@@ -28,6 +38,14 @@ pub(in crate::store) fn take(bytes: &mut &[u8]) -> Option<u64> {
         }
         shift = shift.checked_add(7).filter(|shift| *shift < 64)?;
     }
+}
+
+/// Takes a number off the front of `bytes` without a look at it.
+#[inline]
+pub(in crate::store) fn skip(bytes: &mut &[u8]) -> Option<()> {
+    let length = bytes.iter().take(10).position(|byte| *byte < 0x80)?.checked_add(1)?;
+    *bytes = bytes.get(length..)?;
+    Some(())
 }
 
 fn low_byte(value: u64) -> u8 {

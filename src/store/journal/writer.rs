@@ -394,6 +394,13 @@ impl Journal {
         self.bytes
     }
 
+    /// Size of all files.
+    pub(in crate::store) fn size(&self) -> u64 {
+        let waiting = self.sealed.iter().chain(&self.spare).map(|file| file.size).sum::<u64>();
+        let current = self.current.as_ref().map_or(0, |file| file.size);
+        waiting + current + self.ready.as_ref().map_or(0, |file| file.size)
+    }
+
     pub(in crate::store) fn start_count(&mut self) {
         self.bytes = 0;
     }
