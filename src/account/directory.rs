@@ -6,10 +6,13 @@ use data_encoding::{BASE64URL_NOPAD, BASE64_NOPAD};
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 
+use super::jwt::{AccountBody, Claims};
 use super::secret::same;
+use super::trust::{believe, Believed};
 use super::{
-    AccessOptions, AccountId, AccountLimits, ConnectionType, JetStreamLimits, Mappings,
-    Permissions, Secret, UserOptions, GLOBAL_ACCOUNT, SYSTEM_ACCOUNT,
+    AccessOptions, AccountId, AccountLimits, ConnectionType, JetStreamLimits, Mappings, Moment,
+    PermissionRules, Permissions, Secret, SubjectRules, TokenUser, Trust, UserOptions, UserRefusal,
+    GLOBAL_ACCOUNT, SYSTEM_ACCOUNT,
 };
 
 /// All users and accounts. Immutable: a reload makes another.
@@ -17,9 +20,12 @@ use super::{
 pub struct Directory {
     /// Accounts by id. Those that are gone keep their place, without users.
     accounts: Vec<Arc<Account>>,
+    by_name: HashMap<Box<str>, AccountId, FixedState>,
     users: HashMap<Box<str>, Arc<User>, FixedState>,
     single: Single,
     no_auth_user: Option<Arc<User>>,
+    /// Set in operator mode.
+    trust: Option<Trust>,
 }
 
 /// The one secret of a server without a list of users.
@@ -54,17 +60,23 @@ pub struct Account {
     pub jetstream: Option<JetStreamLimits>,
     /// Whether it is the system account.
     pub is_system: bool,
+    /// What its token says, in operator mode.
+    pub claims: Option<Arc<Claims<AccountBody>>>,
+    /// What users may do whose tokens say nothing of it. `None`: everything.
+    pub default_permissions: Option<Arc<Permissions>>,
 }
 
 /// One user, as shards see it.
 #[derive(Debug)]
 pub struct User {
-    /// Its name.
+    /// Its name; of a user with a token, its public key.
     pub name: Box<str>,
     /// Its account.
     pub account: AccountId,
     /// What it may do. `None`: everything.
     pub permissions: Option<Arc<Permissions>>,
+    /// What only its token says.
+    pub token: Option<Box<TokenUser>>,
     is_nkey: bool,
     password: Secret,
     connection_types: Option<Vec<ConnectionType>>,
@@ -85,6 +97,14 @@ pub struct Credentials<'c> {
     pub signature: &'c str,
     /// The nonce that INFO gave; empty if it gave none.
     pub nonce: &'c str,
+    /// `jwt` of CONNECT.
+    pub jwt: &'c str,
+    /// The client's address.
+    pub host: &'c str,
+    /// When it is judged.
+    pub at: Moment,
+    /// It was let in with these very credentials before: signatures still fit.
+    pub is_known: bool,
     /// The hash that these credentials were found to fit, if they were compared
     /// with one already.
     pub verified: Option<&'c str>,
@@ -110,6 +130,11 @@ pub enum Verdict {
     Hashed {
         /// A bcrypt hash.
         hash: Arc<str>,
+    },
+    /// Their account is not known and must be fetched first.
+    Unresolved {
+        /// Its public key.
+        account: String,
     },
 }
 
@@ -143,10 +168,15 @@ impl Directory {
     ) -> Result<Self, DirectoryError> {
         let mut directory = Self {
             accounts: previous.map_or_else(Vec::new, Self::emptied_accounts),
+            by_name: HashMap::with_hasher(FixedState::default()),
             users: HashMap::with_hasher(FixedState::default()),
             single,
             no_auth_user: None,
+            trust: options.operator.is_on().then(|| Trust::new(&options.operator)),
         };
+        for account in &directory.accounts {
+            directory.by_name.insert(account.name.clone(), account.id);
+        }
         let system = options.system_account_name();
         let mut global = Account::named(GLOBAL_ACCOUNT);
         global.mappings = options.mappings.clone();
@@ -158,6 +188,8 @@ impl Directory {
                     limits: account.limits,
                     mappings: account.mappings.clone(),
                     jetstream: account.jetstream,
+                    claims: account.claims.clone(),
+                    default_permissions: account.claims.as_deref().and_then(default_permissions),
                     ..Account::named(&account.name)
                 },
                 system,
@@ -189,21 +221,28 @@ impl Directory {
             // No default option can be refused.
             Err(_) => Self {
                 accounts: vec![Arc::new(Account::named(GLOBAL_ACCOUNT))],
+                by_name: HashMap::with_hasher(FixedState::default()),
                 users: HashMap::with_hasher(FixedState::default()),
                 single: Single::Open,
                 no_auth_user: None,
+                trust: None,
             },
         }
     }
 
     /// Whether a client has to authenticate at all.
     pub fn is_required(&self) -> bool {
-        !self.users.is_empty() || self.single != Single::Open
+        !self.users.is_empty() || self.single != Single::Open || self.trust.is_some()
     }
 
     /// Whether INFO must give clients something to sign.
     pub fn has_nkeys(&self) -> bool {
-        self.users.values().any(|user| user.is_nkey)
+        self.trust.is_some() || self.users.values().any(|user| user.is_nkey)
+    }
+
+    /// Whom the server believes, in operator mode.
+    pub fn trust(&self) -> Option<&Trust> {
+        self.trust.as_ref()
     }
 
     /// Whether a client may do without credentials though others need them.
@@ -227,6 +266,10 @@ impl Directory {
         if !self.is_required() {
             return Verdict::Admitted(Login { account: self.global(), user: None });
         }
+        if let Some(trust) = &self.trust {
+            // Why a token is refused is the log's matter: see `Self::why_refused`.
+            return self.judge_token(trust, shown, over).unwrap_or(Verdict::Refused);
+        }
         if !self.users.is_empty() {
             let nothing = [shown.user, shown.password, shown.token, shown.nkey];
             let user = match &self.no_auth_user {
@@ -243,7 +286,7 @@ impl Directory {
             let user = user.filter(|user| user.may_use(over));
             let Some(user) = user else { return Verdict::Refused };
             if user.is_nkey {
-                return if is_signed(shown) {
+                return if is_signed(shown.nkey, shown) {
                     Verdict::Admitted(self.login(user))
                 } else {
                     Verdict::Refused
@@ -269,6 +312,41 @@ impl Directory {
         }
     }
 
+    /// Why credentials were refused, if more can be said of it than that they were.
+    pub fn why_refused(
+        &self,
+        shown: &Credentials<'_>,
+        over: ConnectionType,
+    ) -> Option<UserRefusal> {
+        self.judge_token(self.trust.as_ref()?, shown, over).err()
+    }
+
+    fn judge_token(
+        &self,
+        trust: &Trust,
+        shown: &Credentials<'_>,
+        over: ConnectionType,
+    ) -> Result<Verdict, UserRefusal> {
+        let (token, name) = trust.read_user(shown)?;
+        let Some(account) = self.account_named(&name).filter(|found| found.claims.is_some()) else {
+            return match trust.fetches {
+                true => Ok(Verdict::Unresolved { account: name }),
+                false => Err(UserRefusal::NoAccount),
+            };
+        };
+        let Believed { key, permissions, user } = believe(token, account, shown, over)?;
+        let user = Arc::new(User {
+            name: key.into(),
+            account: account.id,
+            permissions,
+            token: Some(Box::new(user)),
+            is_nkey: true,
+            password: Secret::new(""),
+            connection_types: None,
+        });
+        Ok(Verdict::Admitted(Login { account: Arc::clone(account), user: Some(user) }))
+    }
+
     /// The account that a user is bound to.
     pub fn account_of(&self, user: &str) -> Option<AccountId> {
         self.users.get(user).map(|user| user.account)
@@ -286,7 +364,7 @@ impl Directory {
 
     /// The account of a name.
     pub fn account_named(&self, name: &str) -> Option<&Arc<Account>> {
-        self.accounts.iter().find(|account| &*account.name == name)
+        self.by_name.get(name).and_then(|&id| self.account(id))
     }
 
     /// The system account, if there is one.
@@ -311,9 +389,10 @@ impl Directory {
     /// Puts an account where one of its name was, or at the end.
     fn put(&mut self, account: Account, system: Option<&str>) {
         let is_system = system == Some(&*account.name);
-        let place = self.accounts.iter().position(|known| known.name == account.name);
+        let place = self.by_name.get(&account.name).map(|id| id.0 as usize);
         let index = place.unwrap_or(self.accounts.len());
         let id = AccountId(u32::try_from(index).unwrap_or(u32::MAX));
+        self.by_name.insert(account.name.clone(), id);
         let account = Arc::new(Account { id, is_system, ..account });
         match self.accounts.get_mut(index) {
             Some(known) => *known = account,
@@ -339,7 +418,36 @@ impl Account {
             mappings: Mappings::default(),
             jetstream: None,
             is_system: false,
+            claims: None,
+            default_permissions: None,
         }
+    }
+}
+
+impl Login {
+    /// Subscriptions that one connection may have. `None`: any number.
+    pub fn subscriptions_max(&self) -> Option<u32> {
+        self.limit(self.account.limits.subscriptions, |user| user.subscriptions)
+    }
+
+    /// Bytes that one message may have. `None`: any number.
+    pub fn payload_max(&self) -> Option<u32> {
+        self.limit(self.account.limits.payload, |user| user.payload)
+    }
+
+    /// The lower one of the account's limit and the user's.
+    fn limit(&self, account: Option<u32>, user: impl Fn(&TokenUser) -> Option<u32>) -> Option<u32> {
+        let token = self.user.as_ref().and_then(|user| user.token.as_deref());
+        account.into_iter().chain(token.and_then(user)).min()
+    }
+
+    /// When the connection must end, in seconds since 1970, and whether it is the account that
+    /// is void then. `None`: never.
+    pub fn expires(&self) -> Option<(i64, bool)> {
+        let token = self.user.as_ref().and_then(|user| user.token.as_deref());
+        let account = self.account.claims.as_ref().and_then(|claims| claims.expires);
+        let user = token.and_then(|user| user.expires).map(|at| (at, false));
+        user.into_iter().chain(account.map(|at| (at, true))).min()
     }
 }
 
@@ -349,6 +457,7 @@ impl User {
             name: options.name.as_str().into(),
             account,
             permissions: options.permissions.clone().map(|rules| Arc::new(Permissions::new(rules))),
+            token: None,
             is_nkey: options.is_nkey,
             password: options.password.clone(),
             connection_types: options.connection_types.clone(),
@@ -360,16 +469,30 @@ impl User {
     }
 }
 
-/// Whether the nkey that is shown has signed the nonce. The signature is base64 for URLs; old
-/// clients send the other alphabet.
-fn is_signed(shown: &Credentials<'_>) -> bool {
+/// What the users of an account may do whose tokens say nothing of it. Rules that are malformed
+/// allow nothing.
+fn default_permissions(claims: &Claims<AccountBody>) -> Option<Arc<Permissions>> {
+    let permissions = &claims.body.default_permissions;
+    if permissions.is_empty() {
+        return None;
+    }
+    let nothing = || {
+        let all = || SubjectRules { allow: Vec::new(), deny: vec![">".to_owned()] };
+        PermissionRules { publish: all(), subscribe: all(), responses: None }
+    };
+    Some(Arc::new(Permissions::new(permissions.rules().unwrap_or_else(nothing))))
+}
+
+/// Whether `key` has signed the nonce. The signature is base64 for URLs; old clients send the
+/// other alphabet.
+pub(super) fn is_signed(key: &str, shown: &Credentials<'_>) -> bool {
     if shown.nonce.is_empty() {
         return false;
     }
     let text = shown.signature.trim_end_matches('=').as_bytes();
     let decoded =
         BASE64URL_NOPAD.decode(text).or_else(|_| BASE64_NOPAD.decode(text)).unwrap_or_default();
-    nkeys::KeyPair::from_public_key(shown.nkey)
+    nkeys::KeyPair::from_public_key(key)
         .is_ok_and(|key| key.verify(shown.nonce.as_bytes(), &decoded).is_ok())
 }
 
@@ -457,7 +580,7 @@ mod tests {
         match directory.authenticate(shown, ConnectionType::Standard) {
             Verdict::Admitted(login) => login.account.name.to_string(),
             Verdict::Hashed { .. } => "hash".to_owned(),
-            Verdict::Refused => String::new(),
+            Verdict::Refused | Verdict::Unresolved { .. } => String::new(),
         }
     }
 

@@ -10,8 +10,11 @@
 //!
 //! Not here: connections, their caches and what they were asked to answer
 //! ([`crate::client`]), and hashing of passwords, which takes a tenth of a
-//! second and runs on a thread of its own. Imports, exports, keys and JWTs will
-//! extend [`Account`] and [`Verdict`].
+//! second and runs on a thread of its own.
+//!
+//! In operator mode ([`Trust`]) accounts are known by their tokens ([`jwt`]),
+//! which the control plane fetches; a user is made of its token when it logs in
+//! and is in no table.
 //!
 //! Invariants:
 //! - what matches no allow rule is refused, and what matches a deny rule is
@@ -22,12 +25,14 @@
 //! Bounds: all tables are as large as the configuration made them.
 
 mod directory;
+pub mod jwt;
 mod limits;
 mod mapping;
 mod options;
 mod pattern_set;
 mod permissions;
 mod secret;
+mod trust;
 
 pub use crate::subject::AccountId;
 pub use directory::{
@@ -36,10 +41,12 @@ pub use directory::{
 pub use limits::{AccountLimits, JetStreamLimits};
 pub use mapping::{Mapped, Mapping, MappingError, MappingTarget, Mappings};
 pub use options::{
-    AccessOptions, AccountOptions, ConnectionType, UserOptions, GLOBAL_ACCOUNT, SYSTEM_ACCOUNT,
+    AccessOptions, AccountOptions, ConnectionType, DirectoryResolverOptions, OperatorOptions,
+    ResolverOptions, UserOptions, GLOBAL_ACCOUNT, SYSTEM_ACCOUNT,
 };
 pub use pattern_set::PatternSet;
 pub use permissions::{
     PermissionRules, Permissions, ResponseRule, RuleError, SubjectRules, SubscribeVerdict,
 };
 pub use secret::Secret;
+pub use trust::{AccountRefusal, Moment, TokenUser, Trust, UserRefusal};

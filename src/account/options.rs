@@ -1,5 +1,11 @@
 //! What was configured, plain and comparable.
 
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::jwt::{AccountBody, Claims, OperatorBody};
 use super::{AccountLimits, JetStreamLimits, Mappings, PermissionRules, Secret};
 
 /// The account of everybody who has no other.
@@ -21,12 +27,15 @@ pub struct AccessOptions {
     pub system_account: Option<String>,
     /// There is no system account unless one is named.
     pub no_system_account: bool,
+    /// Operator mode, if [`OperatorOptions::is_on`]: accounts and users are known by their tokens
+    /// only.
+    pub operator: OperatorOptions,
 }
 
 impl AccessOptions {
     /// Name of the system account, if there is one.
     pub fn system_account_name(&self) -> Option<&str> {
-        match &self.system_account {
+        match self.system_account.as_deref().or_else(|| self.operator.system_account()) {
             Some(name) => Some(name),
             None if self.no_system_account => None,
             None => Some(SYSTEM_ACCOUNT),
@@ -65,6 +74,90 @@ pub struct AccountOptions {
     pub mappings: Mappings,
     /// What it may use of JetStream. `None`: it may not use it.
     pub jetstream: Option<JetStreamLimits>,
+    /// What its token says, in operator mode.
+    pub claims: Option<Arc<Claims<AccountBody>>>,
+}
+
+impl AccountOptions {
+    /// The account of a token that was verified.
+    pub fn of_claims(claims: Claims<AccountBody>) -> Self {
+        Self {
+            name: claims.subject.clone(),
+            users: Vec::new(),
+            limits: claims.body.limits.account(),
+            mappings: claims.body.mappings(),
+            jetstream: claims.body.limits.jetstream(),
+            claims: Some(Arc::new(claims)),
+        }
+    }
+}
+
+/// Operator mode: who signs accounts, and where their tokens are found.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct OperatorOptions {
+    /// Operators, their tokens verified.
+    pub operators: Vec<Claims<OperatorBody>>,
+    /// Their tokens, for monitoring.
+    pub tokens: Vec<String>,
+    /// Public keys of operators without a token.
+    pub trusted_keys: Vec<String>,
+    /// Where accounts are found.
+    pub resolver: ResolverOptions,
+    /// Tokens of accounts by public key, to begin with.
+    pub preload: BTreeMap<String, String>,
+    /// Accounts that users may log in to; none is all.
+    pub pinned_accounts: Vec<String>,
+    /// The token of clients that show none: that of a user who need not sign.
+    pub default_sentinel: Option<String>,
+}
+
+impl OperatorOptions {
+    /// Whether somebody is believed, which makes it operator mode.
+    pub fn is_on(&self) -> bool {
+        !self.operators.is_empty() || !self.trusted_keys.is_empty()
+    }
+
+    /// The system account that an operator names.
+    pub fn system_account(&self) -> Option<&str> {
+        let named = self.operators.iter().map(|operator| operator.body.system_account.as_str());
+        named.into_iter().find(|name| !name.is_empty())
+    }
+}
+
+/// Where the tokens of accounts are found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum ResolverOptions {
+    /// Nowhere: nobody has said.
+    #[default]
+    None,
+    /// In the configuration, and nowhere else.
+    Memory,
+    /// At a server of tokens.
+    Url {
+        /// What the public key is appended to.
+        url: String,
+        /// Authorities that the server's certificate is checked against. `None`: the machine's.
+        ca_file: Option<PathBuf>,
+    },
+    /// In files of a directory.
+    Directory(DirectoryResolverOptions),
+}
+
+/// A directory with the tokens of accounts: `<public key>.jwt`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DirectoryResolverOptions {
+    /// The directory.
+    pub dir: PathBuf,
+    /// Tokens may be deleted by request.
+    pub allow_delete: bool,
+    /// What is deleted is gone, not renamed.
+    pub hard_delete: bool,
+    /// Tokens kept at most. `None`: any number.
+    pub limit: Option<usize>,
+    /// How often servers compare what they have. Default 2 min.
+    pub interval: Duration,
+    /// How long a lookup may take. Default 1.9 s.
+    pub timeout: Duration,
 }
 
 /// One user.

@@ -88,6 +88,13 @@ pub struct Client {
     pub guard: Option<Box<Guard>>,
     /// The bcrypt hash that its password was found to fit.
     pub verified: Option<Arc<str>>,
+    /// Its credentials were found right before: signatures need not be checked again.
+    pub is_known: bool,
+    /// When it must not be connected any more, in nanoseconds, and whether for its account's
+    /// sake.
+    pub expires: Option<(u64, bool)>,
+    /// When the timer for that fires that is set.
+    pub expiry_timer: Option<u64>,
     /// The account that counts this connection against its limit.
     pub counted_by: Option<AccountId>,
     /// CONNECT was read and is being judged elsewhere.
@@ -118,6 +125,9 @@ impl Client {
             login: None,
             guard: None,
             verified: None,
+            is_known: false,
+            expires: None,
+            expiry_timer: None,
             counted_by: None,
             connecting: false,
             nonce: Box::default(),
@@ -141,6 +151,7 @@ impl Client {
         self.described = Some(options);
         self.connecting = true;
         self.verified = None;
+        self.is_known = false;
         if is_legacy {
             return Err(Refusal::credentials());
         }
@@ -159,7 +170,11 @@ impl Client {
                 nkey: &shown.nkey,
                 signature: &shown.sig,
                 nonce: &self.nonce,
+                jwt: &shown.jwt,
+                host: self.host.split_once('\0').map_or(&*self.host, |(address, _)| address),
+                is_known: self.is_known,
                 verified,
+                ..Credentials::default()
             },
         }
     }
@@ -179,6 +194,7 @@ impl Client {
         self.account = login.account.id;
         self.login = Some(login);
         self.authenticated = true;
+        self.is_known = true;
     }
 
     /// The account that the client is bound to, once it is.
@@ -241,7 +257,7 @@ impl Client {
         if verdict == SubscribeVerdict::Refused {
             return Err(SubscribeRefusal::NotPermitted);
         }
-        let own = self.bound_to().and_then(|account| account.limits.subscriptions);
+        let own = self.login.as_ref().and_then(Login::subscriptions_max);
         let server = Some(limits.subscriptions_max).filter(|&max| max > 0);
         let own = own.map(|max| max as usize);
         if own.into_iter().chain(server).any(|max| self.sids.len() >= max) {

@@ -17,7 +17,7 @@ use super::options::PORT_DEFAULT;
 use super::shards::{shards, CpuListError};
 use super::tls::tls;
 use super::validate::go_duration;
-use super::{accounts, authorization, mappings, Options};
+use super::{accounts, authorization, mappings, operator, Options};
 use crate::account::{MappingError, RuleError};
 
 /// What reading a file left to say.
@@ -119,6 +119,8 @@ pub(super) enum Problem {
     UserAndToken,
     #[error("{0}")]
     Tls(String),
+    #[error("{0}")]
+    Operator(String),
     #[error("Can not have a single user/pass and a users array")]
     UserAndUsers,
     #[error("Can not have a token and a users array")]
@@ -219,10 +221,14 @@ pub(super) fn load(
     let mut entries: Vec<(&String, &Node)> = values.iter().collect();
     entries.sort_by(|left, right| left.1.place.cmp(&right.1.place));
     // Accounts are checked against the users of `authorization`.
-    entries.sort_by_key(|(name, _)| keys::find(name) == Some(Key::Accounts));
+    // What the resolver's TLS is for must be known.
+    entries.sort_by_key(|(name, _)| {
+        matches!(keys::find(name), Some(Key::Accounts | Key::ResolverTls))
+    });
     for (name, node) in entries {
         apply(name, node, options, &mut findings);
     }
+    operator::complete(options);
     Ok(findings)
 }
 
@@ -253,6 +259,15 @@ fn apply(name: &str, node: &Node, options: &mut Options, findings: &mut Findings
             options.access.mappings = mappings::read(node, findings);
             return;
         }
+        Some(
+            key @ (Key::Operator
+            | Key::TrustedKeys
+            | Key::Resolver
+            | Key::ResolverTls
+            | Key::ResolverPreload
+            | Key::ResolverPinned
+            | Key::DefaultSentinel),
+        ) => return operator::read(key, Entry { name, node }, options, findings),
         Some(Key::JetStream) => return jetstream(node, options, findings),
         Some(Key::Shards) => return shards(node, options, findings),
         Some(Key::Tls) => {

@@ -15,6 +15,13 @@ pub(super) enum Key {
     Mappings,
     SystemAccount,
     NoSystemAccount,
+    Operator,
+    TrustedKeys,
+    Resolver,
+    ResolverTls,
+    ResolverPreload,
+    ResolverPinned,
+    DefaultSentinel,
     MaxConnections,
     MaxSubscriptions,
     MaxSubTokens,
@@ -67,7 +74,6 @@ pub(super) fn find(name: &str) -> Option<Key> {
 }
 
 const HTTPS: Key = Key::NotBuilt("TLS (monitoring over HTTPS)");
-const OPERATOR: Key = Key::NotBuilt("operator mode (JWT)");
 const PROFILING: Key = Key::NotBuilt("profiling over HTTP");
 const TLS: Key = Key::NotBuilt("TLS");
 
@@ -124,13 +130,13 @@ const KEYS: &[(&[&str], Key)] = &[
     (&["system_account", "system"], Key::SystemAccount),
     (&["no_system_account", "no_system", "no_sys_acc"], Key::NoSystemAccount),
     (&["mappings", "maps"], Key::Mappings),
-    (&["operator", "operators", "root", "roots", "root_operator", "root_operators"], OPERATOR),
-    (&["trusted", "trusted_keys"], OPERATOR),
-    (&["resolver", "account_resolver", "accounts_resolver"], OPERATOR),
-    (&["resolver_tls"], OPERATOR),
-    (&["resolver_preload"], OPERATOR),
-    (&["resolver_pinned_accounts"], OPERATOR),
-    (&["default_sentinel"], OPERATOR),
+    (&["operator", "operators", "root", "roots", "root_operator", "root_operators"], Key::Operator),
+    (&["trusted", "trusted_keys"], Key::TrustedKeys),
+    (&["resolver", "account_resolver", "accounts_resolver"], Key::Resolver),
+    (&["resolver_tls"], Key::ResolverTls),
+    (&["resolver_preload"], Key::ResolverPreload),
+    (&["resolver_pinned_accounts"], Key::ResolverPinned),
+    (&["default_sentinel"], Key::DefaultSentinel),
     (&["tls"], Key::Tls),
     (&["allow_non_tls"], Key::AllowNonTls),
     (&["ocsp"], TLS),

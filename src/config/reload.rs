@@ -156,6 +156,9 @@ const FIXED: &[Compare] = fixed! {
     "NoAuthUser": no_auth_user, shown;
     "SystemAccount": access.system_account, shown;
     "NoSystemAccount": access.no_system_account, plain;
+    "TrustedOperators": access.operator.tokens, debugged;
+    "TrustedKeys": access.operator.trusted_keys, debugged;
+    "AccountResolver": access.operator.resolver, debugged;
     "MaxSubs": max_subscriptions, plain;
     "MaxSubTokens": max_sub_tokens, number;
     "MaxPending": max_pending, plain;

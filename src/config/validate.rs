@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::operator_mode::{self, OperatorError};
 use super::options::PORT_ANY;
 use super::Options;
 use crate::account::{Directory, DirectoryError, Single};
@@ -34,6 +35,9 @@ pub enum OptionsError {
     /// Users and accounts do not fit together.
     #[error(transparent)]
     Access(#[from] DirectoryError),
+    /// Operator mode does not go with what else is configured.
+    #[error(transparent)]
+    Operator(#[from] OperatorError),
     /// Not a TCP port.
     #[error("invalid port {0}")]
     Port(i32),
@@ -68,7 +72,11 @@ impl Options {
         if self.server_name.as_ref().is_some_and(|name| name.contains(' ')) {
             return Err(OptionsError::ServerNameHasBlanks);
         }
-        Directory::new(&self.access, Single::Open, self.no_auth_user.as_deref(), None)?;
+        if self.access.operator.is_on() {
+            operator_mode::validate(self)?;
+        } else {
+            Directory::new(&self.access, Single::Open, self.no_auth_user.as_deref(), None)?;
+        }
         if self.port != PORT_ANY && u16::try_from(self.port).map_or(true, |port| port == 0) {
             return Err(OptionsError::Port(self.port));
         }

@@ -3,7 +3,7 @@
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
-use super::core::{Control, Settings};
+use super::core::{AccountsChange, Control, Settings};
 use super::transport::TlsListener;
 
 /// One item of a control lane.
@@ -17,6 +17,8 @@ pub(super) enum Message {
     Released,
     /// A new version of the settings.
     Reload(Arc<Settings>),
+    /// Accounts have changed.
+    Accounts(Arc<AccountsChange>),
     /// TLS of connections from now on.
     Tls(Option<TlsListener>),
     /// Lame duck mode begins: tell the clients.

@@ -21,6 +21,7 @@
 pub mod core;
 
 mod accept;
+mod accounts;
 mod events;
 mod jetstream;
 mod memory;
@@ -30,6 +31,7 @@ mod passwords;
 mod placement;
 mod ports_file;
 mod reload;
+mod resolver;
 mod sealed;
 mod service;
 mod sockets;
@@ -37,6 +39,7 @@ mod start;
 mod system;
 mod task;
 mod transport;
+mod versions;
 
 pub use placement::PlacementError;
 pub use start::{run, RunError};

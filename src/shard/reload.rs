@@ -1,23 +1,61 @@
-//! Reload: the configuration file is read on the signal thread, shard 0 makes
-//! what it says the version of all shards.
+//! The control plane: one thread that reads the configuration anew and finds
+//! the accounts of operator mode. What it finds, shard 0 makes the version of
+//! all shards. Nobody else makes versions, so each follows from the one before.
+//!
+//! Bound: a request for each signal, and for each account that a shard asks for
+//! (`WANTED_MAX` a shard). Accounts are fetched over HTTP by [`FETCHERS`] threads,
+//! so that a server of tokens that does not answer holds up no reload.
 
 use std::net::SocketAddr;
 use std::sync::mpsc::{channel, sync_channel, Receiver, Sender, SyncSender};
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
-use signal_hook::consts::SIGHUP;
-use signal_hook::low_level::raise;
-
-use super::core::{CoreConfig, Settings};
+use super::accounts::Accounts;
+use super::core::{AccountsChange, CoreConfig, Settings};
 use super::monitoring;
+use super::resolver::Resolver;
 use super::start::{core_config, directory, server_info, tls_listener, write_pid_file, Identity};
 use super::transport::TlsListener;
 use crate::account::Directory;
 use crate::config::{self, Options};
 use crate::log::Log;
-use crate::monitor::{Reload, ServerFacts};
+use crate::monitor::ServerFacts;
 use crate::proto::InfoTemplate;
+
+/// Threads that fetch accounts over HTTP.
+const FETCHERS: usize = 4;
+
+/// Bytes of such a thread's stack, and of the control plane's.
+const STACK_BYTES: usize = 1 << 20;
+
+/// Who has asked for a reload and waits for how it went.
+type Asker = SyncSender<Result<(), String>>;
+
+/// What the control plane is asked for.
+#[derive(Debug)]
+pub(super) enum Request {
+    /// The configuration is to be read anew; who asks may wait for how that went.
+    Reload(Option<Asker>),
+    /// A shard wants to know an account.
+    Resolve(Box<str>),
+    /// A thread has asked for an account.
+    Fetched {
+        account: Box<str>,
+        /// `None`: nobody knows it.
+        token: Option<String>,
+    },
+}
+
+/// A version on its way to shard 0.
+#[derive(Debug)]
+pub(super) enum Version {
+    /// All settings are new.
+    Settings(Box<Reloaded>),
+    /// Only accounts are.
+    Accounts(Arc<AccountsChange>),
+}
 
 /// A version of the settings on its way to shard 0.
 #[derive(Debug)]
@@ -34,18 +72,19 @@ pub(super) struct Reloaded {
     pub(super) tls: Option<TlsListener>,
 }
 
-/// The signal thread's part: knows the options that hold now.
+/// Knows the options and accounts that hold now.
 pub(super) struct Reloader {
     options: Options,
     identity: Identity,
     address: SocketAddr,
     directory: Arc<Directory>,
+    accounts: Accounts,
+    fetchers: Vec<Sender<Box<str>>>,
+    fetched: usize,
     log: Log,
-    versions: Sender<Reloaded>,
+    versions: Sender<Version>,
     /// What monitoring shows, and where it takes what is new of it.
     shown: Option<(ServerFacts, Sender<ServerFacts>)>,
-    /// Who has asked for a reload and waits for how it went.
-    asked: Receiver<SyncSender<Result<(), String>>>,
 }
 
 /// How long who asks for a reload waits for it.
@@ -58,15 +97,23 @@ impl Reloader {
         identity: Identity,
         address: SocketAddr,
         directory: Arc<Directory>,
+        accounts: Accounts,
         log: &Log,
-    ) -> (Self, Receiver<Reloaded>, Reload) {
+    ) -> (Self, Receiver<Version>) {
         let (versions, received) = channel();
-        let (asks, asked) = channel();
-        let log = log.clone();
-        let options = options.clone();
-        let reloader =
-            Self { options, identity, address, directory, log, versions, shown: None, asked };
-        (reloader, received, Box::new(move || ask(&asks)))
+        let reloader = Self {
+            options: options.clone(),
+            identity,
+            address,
+            directory,
+            accounts,
+            fetchers: Vec::new(),
+            fetched: 0,
+            log: log.clone(),
+            versions,
+            shown: None,
+        };
+        (reloader, received)
     }
 
     /// From now on monitoring hears of what a reload changes.
@@ -74,16 +121,54 @@ impl Reloader {
         self.shown = Some((facts, updates));
     }
 
-    /// Reads the file, because of a signal or because somebody asks. Returns whether there is a
-    /// version for shard 0.
-    pub(super) fn reload(&mut self) -> bool {
-        let asker = self.asked.try_recv().ok();
-        if asker.is_none() {
-            self.log.info(format_args!("Trapped \"hangup\" signal"));
+    /// Starts the thread; `wake` tells shard 0 that there is a version. It ends when nobody is
+    /// left who could ask.
+    ///
+    /// # Errors
+    /// There is no thread to be had.
+    pub(super) fn start(
+        mut self,
+        asked: Receiver<Request>,
+        requests: &Sender<Request>,
+        wake: impl Fn() + Send + 'static,
+    ) -> std::io::Result<()> {
+        if let Resolver::Url(_) = self.accounts.resolver() {
+            for number in 0..FETCHERS {
+                self.fetchers.push(start_fetcher(
+                    number,
+                    self.accounts.resolver().clone(),
+                    requests.clone(),
+                )?);
+            }
         }
+        let serve = move || {
+            for request in asked {
+                if self.handle(request) {
+                    wake();
+                }
+            }
+        };
+        thread::Builder::new().name("control".to_owned()).stack_size(STACK_BYTES).spawn(serve)?;
+        Ok(())
+    }
+
+    /// Does what is asked for. Returns whether there is a version for shard 0.
+    fn handle(&mut self, request: Request) -> bool {
+        match request {
+            Request::Reload(asker) => self.reload(asker),
+            Request::Resolve(account) => self.resolve(account),
+            Request::Fetched { account, token } => self.take_account(account, token),
+        }
+    }
+
+    /// Reads the file, because of a signal or because somebody asks.
+    fn reload(&mut self, asker: Option<Asker>) -> bool {
         let outcome = match self.read() {
             // Nobody receives once shard 0 has stopped; then nothing matters.
-            Ok(version) => self.versions.send(version).map_err(|_| "server stops".to_owned()),
+            Ok(version) => {
+                let sent = self.versions.send(Version::Settings(Box::new(version)));
+                sent.map_err(|_| "server stops".to_owned())
+            }
             Err(text) => {
                 self.log.error(format_args!("Failed to reload server configuration: {text}"));
                 Err(text.to_string())
@@ -97,10 +182,61 @@ impl Reloader {
         has_version
     }
 
+    /// Looks for an account that nobody knew when it was asked for.
+    fn resolve(&mut self, account: Box<str>) -> bool {
+        let known = self.directory.account_named(&account);
+        if known.is_some_and(|account| account.claims.is_some()) {
+            // Another shard has asked before.
+            return self.publish(vec![account], Vec::new());
+        }
+        if self.fetchers.is_empty() {
+            let token = self.accounts.resolver().fetch(&account);
+            return self.take_account(account, token);
+        }
+        self.fetched = (self.fetched + 1) % self.fetchers.len();
+        match self.fetchers[self.fetched].send(account) {
+            Ok(()) => false,
+            // The thread cannot have ended before this one.
+            Err(refused) => self.publish(Vec::new(), vec![refused.0]),
+        }
+    }
+
+    fn take_account(&mut self, account: Box<str>, token: Option<String>) -> bool {
+        let learned = token.map(|token| self.accounts.learn(&account, &token));
+        match learned {
+            Some(Ok(())) => {}
+            Some(Err(refusal)) => {
+                self.log.error(format_args!("Account [{account}] fetch failed: {refusal}"));
+                return self.publish(Vec::new(), vec![account]);
+            }
+            None => return self.publish(Vec::new(), vec![account]),
+        }
+        match directory(&self.options, &self.accounts, Some(&self.directory)) {
+            Ok(directory) => {
+                self.directory = Arc::new(directory);
+                self.publish(vec![account], Vec::new())
+            }
+            Err(error) => {
+                self.log.error(format_args!("Account [{account}] fetch failed: {error}"));
+                self.publish(Vec::new(), vec![account])
+            }
+        }
+    }
+
+    /// Sends a version in which accounts have changed, or are known not to be.
+    fn publish(&mut self, changed: Vec<Box<str>>, missing: Vec<Box<str>>) -> bool {
+        let directory = Arc::clone(&self.directory);
+        let ids = changed.iter().filter_map(|name| directory.account_named(name));
+        let changed = ids.map(|account| account.id).collect();
+        let change = AccountsChange { directory, changed, missing };
+        self.versions.send(Version::Accounts(Arc::new(change))).is_ok()
+    }
+
     fn read(&mut self) -> Result<Reloaded, Box<dyn std::error::Error>> {
         let read = config::reload(&self.options)?;
         let options = *read.options;
-        let directory = Arc::new(directory(&options, Some(&self.directory))?);
+        let accounts = Accounts::open(&options, &self.log)?;
+        let directory = Arc::new(directory(&options, &accounts, Some(&self.directory))?);
         let info = server_info(&options, &self.identity, self.address);
         let info = Arc::new(InfoTemplate::new(&info));
         let core = core_config(&options, 0, 1, &info, &directory, 0);
@@ -109,6 +245,7 @@ impl Reloader {
             write_pid_file(&options, &self.log);
         }
         self.directory = directory;
+        self.accounts = accounts;
         self.options = options;
         let options = &self.options;
         if let Some((facts, updates)) = &mut self.shown {
@@ -129,12 +266,10 @@ impl Reloader {
     }
 }
 
-/// Has the signal thread read the file, and waits for how that went.
-fn ask(asks: &Sender<SyncSender<Result<(), String>>>) -> Result<(), String> {
+/// Has the control plane read the file, and waits for how that went.
+pub(super) fn ask(requests: &Sender<Request>) -> Result<(), String> {
     let (answer, answered) = sync_channel(1);
-    let gone = |_| "server stops".to_owned();
-    asks.send(answer).map_err(gone)?;
-    raise(SIGHUP).map_err(|error| error.to_string())?;
+    requests.send(Request::Reload(Some(answer))).map_err(|_| "server stops".to_owned())?;
     answered.recv_timeout(RELOAD_WAIT).unwrap_or_else(|_| Err("no answer in time".to_owned()))
 }
 
@@ -147,6 +282,26 @@ impl Reloaded {
         }
         log.set_look(self.log_time, self.log_time_utc);
     }
+}
+
+/// A thread that asks for accounts and tells the control plane what it was answered.
+fn start_fetcher(
+    number: usize,
+    resolver: Resolver,
+    requests: Sender<Request>,
+) -> std::io::Result<Sender<Box<str>>> {
+    let (wanted, names) = channel::<Box<str>>();
+    let fetch = move || {
+        for account in names {
+            let token = resolver.fetch(&account);
+            if requests.send(Request::Fetched { account, token }).is_err() {
+                return;
+            }
+        }
+    };
+    let name = format!("accounts-{number}");
+    thread::Builder::new().name(name).stack_size(STACK_BYTES).spawn(fetch)?;
+    Ok(wanted)
 }
 
 fn settings(core: CoreConfig) -> Settings {

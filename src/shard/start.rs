@@ -13,6 +13,7 @@ use signal_hook::iterator::Signals;
 use thiserror::Error;
 
 use super::accept::Acceptor;
+use super::accounts::Accounts;
 use super::core::{Batch, Core, CoreConfig, TraceOptions};
 use super::jetstream::{self, JetStream, JetStreamStart};
 use super::memory::Memory;
@@ -21,7 +22,7 @@ use super::monitoring;
 use super::passwords::Helpers;
 use super::placement::{Placement, PlacementError};
 use super::ports_file::{Ports, PortsFile};
-use super::reload::Reloader;
+use super::reload::{self, Reloader, Request};
 use super::service::Service;
 use super::task::{Control, ShardTask};
 use super::transport::TlsListener;
@@ -91,6 +92,9 @@ pub enum RunError {
     /// Users and accounts do not fit together.
     #[error(transparent)]
     Access(#[from] DirectoryError),
+    /// Accounts cannot be found.
+    #[error("{0}")]
+    Resolver(String),
     /// More shards than there can be.
     #[error("shards: {0} asked for, at most {SHARDS_MAX}")]
     Shards(usize),
@@ -121,7 +125,9 @@ pub fn run(options: &Options, log: &Log) -> Result<(), RunError> {
     let files = host::raise_file_limit();
     // Asked before the port is taken: a broker that cannot run must not listen.
     drop(Ring::new(&RingConfig { receive_buffers: 2, ..RingConfig::default() })?);
-    let directory = Arc::new(directory(options, None)?);
+    let accounts = Accounts::open(options, log);
+    let accounts = accounts.map_err(|error| RunError::Resolver(error.to_string()))?;
+    let directory = Arc::new(directory(options, &accounts, None)?);
     let (listener, address) = listen(options)?;
     let identity = Identity::new();
     let info = Arc::new(InfoTemplate::new(&server_info(options, &identity, address)));
@@ -143,9 +149,10 @@ pub fn run(options: &Options, log: &Log) -> Result<(), RunError> {
 
     let seed = std::hash::RandomState::new().hash_one(host::monotonic_ns());
     let mut acceptor = Some(Acceptor::new(listener, shards, options.max_connections));
-    let (mut reloader, versions, reload) =
-        Reloader::new(options, identity.clone(), address, Arc::clone(&directory), log);
+    let (mut reloader, versions) =
+        Reloader::new(options, identity.clone(), address, Arc::clone(&directory), accounts, log);
     let mut versions = Some(versions);
+    let (requests, asked) = std::sync::mpsc::channel();
     let mut executors = Vec::new();
     for (shard, (endpoint, mailbox)) in endpoints.into_iter().zip(mailboxes).enumerate() {
         let config = core_config(options, shard, shards, &info, &directory, seed);
@@ -153,6 +160,7 @@ pub fn run(options: &Options, log: &Log) -> Result<(), RunError> {
         let acceptor = acceptor.take();
         let passwords = helpers.of_shard(shard);
         let versions = versions.take();
+        let requests = requests.clone();
         let closed_max = options.max_closed_clients;
         let line = monitor.line();
         let card = (shard == 0).then(|| ServerCard::of(&facts));
@@ -194,7 +202,7 @@ pub fn run(options: &Options, log: &Log) -> Result<(), RunError> {
             }
             let task = ShardTask::new(core, endpoint, acceptor, control, passwords)?;
             let task = task.answering(mailbox, line).announcing(card);
-            let task = task.reloading(versions).storing(jetstream);
+            let task = task.reloading(versions).storing(jetstream).resolving(requests);
             task.run().map_err(|error| RunError::RingFailed { shard, error })
         });
         executors.push(executor.map_err(|error| RunError::Executor(error.to_string()))?);
@@ -206,6 +214,10 @@ pub fn run(options: &Options, log: &Log) -> Result<(), RunError> {
         }
     }
     let ports = Ports { client: address, monitoring: monitoring_address };
+    let reload = Box::new({
+        let requests = requests.clone();
+        move || reload::ask(&requests)
+    });
     let updates = monitor.start(facts.clone(), inquirer, reload, seed)?;
     reloader.show(facts, updates);
     drop(helpers);
@@ -216,12 +228,23 @@ pub fn run(options: &Options, log: &Log) -> Result<(), RunError> {
     service.ready(&shown_address(options, address));
     let watchdog = service.watch(watch.clone())?;
 
+    reloader.start(asked, &requests, {
+        let (control, watch) = (Arc::clone(&control), watch.clone());
+        move || {
+            control.raise(SIGHUP);
+            watch.wake(0);
+        }
+    })?;
     let signal_thread =
         std::thread::Builder::new().name("signals".to_owned()).stack_size(1 << 20).spawn({
             let control = Arc::clone(&control);
+            let log = log.clone();
             move || {
                 for signal in signals.forever() {
-                    if signal == SIGHUP && !reloader.reload() {
+                    if signal == SIGHUP {
+                        log.info(format_args!("Trapped \"hangup\" signal"));
+                        // Nobody listens once the server ends.
+                        drop(requests.send(Request::Reload(None)));
                         continue;
                     }
                     control.raise(signal);
@@ -423,6 +446,7 @@ pub(super) fn server_info(
 /// Users and accounts; those of `previous` keep their ids.
 pub(super) fn directory(
     options: &Options,
+    accounts: &Accounts,
     previous: Option<&Directory>,
 ) -> Result<Directory, DirectoryError> {
     let single = match (&options.token, &options.user) {
@@ -433,7 +457,13 @@ pub(super) fn directory(
         },
         (None, None) => Single::Open,
     };
-    Directory::new(&options.access, single, options.no_auth_user.as_deref(), previous)
+    let no_auth_user = options.no_auth_user.as_deref();
+    if !options.access.operator.is_on() {
+        return Directory::new(&options.access, single, no_auth_user, previous);
+    }
+    let mut access = options.access.clone();
+    access.accounts = accounts.list().cloned().collect();
+    Directory::new(&access, single, no_auth_user, previous)
 }
 
 pub(super) fn core_config(
@@ -501,12 +531,40 @@ fn announce_start(
         let digest = options.config_digest.as_deref().unwrap_or_default();
         log.info(format_args!("Using configuration file: {} ({digest})", file.display()));
     }
+    announce_operators(options, log);
     for warning in options.startup_warnings() {
         log.warning(format_args!("{warning}"));
     }
     if let Err(error) = files {
         log.warning(format_args!("open files: the limit could not be raised: {error}"));
     }
+}
+
+fn announce_operators(options: &Options, log: &Log) {
+    let operators = &options.access.operator.operators;
+    if operators.is_empty() {
+        return;
+    }
+    log.info(format_args!("Trusted Operators"));
+    for operator in operators {
+        log.info(format_args!("  System  : {:?}", operator.body.system_account));
+        log.info(format_args!("  Operator: {:?}", operator.name));
+        log.info(format_args!("  Issued  : {}", go_time(operator.issued_at)));
+        let expires = operator.expires.map_or_else(|| "Never".to_owned(), go_time);
+        log.info(format_args!("  Expires : {expires}"));
+    }
+    if options.access.system_account.is_none() && options.access.operator.system_account().is_none()
+    {
+        log.warning(format_args!("Trusted Operators should utilize a System Account"));
+    }
+}
+
+/// Seconds since 1970 as Go prints a time: `2006-01-02 15:04:05 +0000 UTC`.
+fn go_time(unix_s: i64) -> String {
+    let (year, month, day) = host::civil_from_days(unix_s.div_euclid(86_400));
+    let of_day = unix_s.rem_euclid(86_400);
+    let (hour, minute, second) = (of_day / 3600, of_day / 60 % 60, of_day % 60);
+    format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02} +0000 UTC")
 }
 
 /// Writes the process id where asked to. A broker without that file serves all
@@ -597,7 +655,8 @@ mod tests {
         let info = Arc::new(info);
         let control = Arc::new(control(&options, &Log::discard()).unwrap());
         let mut ends = mesh::mesh(2, DATA_LANE_BATCHES);
-        let users = directory(&options, None).unwrap();
+        let accounts = Accounts::open(&options, &Log::discard()).unwrap();
+        let users = directory(&options, &accounts, None).unwrap();
         let users = Arc::new(users);
         let config = |shard| core_config(&options, shard, 2, &info, &users, 0);
         let helpers = Helpers::start(2, &ends[0].watch()).unwrap();

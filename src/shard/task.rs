@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::mpsc::Receiver;
+use std::sync::mpsc::{Receiver, Sender};
 use std::sync::Arc;
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
@@ -14,7 +14,7 @@ use super::jetstream::JetStream;
 use super::memory::Memory;
 use super::message::{Adopted, Message};
 use super::passwords::Passwords;
-use super::reload::Reloaded;
+use super::reload::{Request, Version};
 use super::sockets::Sockets;
 use super::start::DATA_LANE_BATCHES;
 use super::transport::TlsListener;
@@ -113,8 +113,10 @@ pub(super) struct ShardTask {
     pub(super) acceptor: Option<Acceptor>,
     pub(super) control: Arc<Control>,
     pub(super) passwords: Passwords,
-    /// Versions of the settings that were read. Shard 0 only.
-    pub(super) versions: Option<Receiver<Reloaded>>,
+    /// Versions of the settings and of accounts. Shard 0 only.
+    pub(super) versions: Option<Receiver<Version>>,
+    /// Who finds accounts.
+    pub(super) requests: Option<Sender<Request>>,
     pub(super) stage: Stage,
     /// Shards that have stopped, counted by shard 0.
     pub(super) stopped: usize,
@@ -188,6 +190,7 @@ impl ShardTask {
             control,
             passwords,
             versions: None,
+            requests: None,
             stage: Stage::Serving,
             stopped: 0,
             completions: VecDeque::with_capacity(COMPLETIONS_MAX),
@@ -218,8 +221,14 @@ impl ShardTask {
     }
 
     /// Shard 0 takes versions of the settings from here.
-    pub(super) fn reloading(mut self, versions: Option<Receiver<Reloaded>>) -> Self {
+    pub(super) fn reloading(mut self, versions: Option<Receiver<Version>>) -> Self {
         self.versions = versions;
+        self
+    }
+
+    /// The shard asks here for accounts that it does not know.
+    pub(super) fn resolving(mut self, requests: Sender<Request>) -> Self {
+        self.requests = Some(requests);
         self
     }
 
@@ -364,6 +373,9 @@ impl ShardTask {
         self.passwords.take_answers(&mut self.core);
         self.core.resume_parsing();
         self.passwords.take_jobs(&mut self.core);
+        while let Some(account) = self.core.take_resolution() {
+            self.resolve(account);
+        }
         self.core.run_timers();
         self.run_own_timers();
         while let Some(inquiry) = self.mailbox.take() {
@@ -452,6 +464,7 @@ impl ShardTask {
                 }
             }
             Message::Reload(settings) => self.core.reload(&settings),
+            Message::Accounts(change) => self.core.change_accounts(&change),
             Message::Tls(tls) => self.set_tls(tls),
             Message::LameDuck => self.core.enter_lame_duck(),
             Message::CloseOver(duration) => self.core.close_over(duration),
@@ -540,6 +553,10 @@ impl ShardTask {
 
     fn adopt(&mut self, adopted: Adopted) {
         let Adopted { socket, cid, host, refused } = adopted;
+        if self.core.directory().trust().is_some() {
+            // Tokens are judged by the time of day, which may have been set meanwhile.
+            self.set_wall_clock();
+        }
         let key = if refused {
             self.core.open_refused(cid, host, WireError::MaximumConnectionsExceeded)
         } else {
@@ -680,7 +697,7 @@ impl ShardTask {
         }
     }
 
-    fn say_events(&mut self) {
+    pub(super) fn say_events(&mut self) {
         for event in self.core.take_events() {
             if let Some(slow) = events::say(event, &self.control) {
                 self.slow.record(&slow.name, &slow.account);
@@ -820,30 +837,6 @@ impl ShardTask {
         }
     }
 
-    /// Shard 0: makes what the signal thread has read the version of all shards.
-    fn reload(&mut self) {
-        let versions = self.versions.take();
-        for version in versions.iter().flat_map(Receiver::try_iter) {
-            let log = &self.control.log;
-            version.apply_to(log);
-            if let Some(acceptor) = &mut self.acceptor {
-                acceptor.set_connections_max(version.connections_max);
-            }
-            self.tell_all(|| Message::Reload(Arc::clone(&version.settings)));
-            self.tell_all(|| Message::Tls(version.tls.clone()));
-            self.set_tls(version.tls.clone());
-            self.core.reload(&version.settings);
-            if let Some(jetstream) = &mut self.jetstream {
-                let directory = &version.settings.directory;
-                jetstream.set_accounts(directory, &mut self.core, self.now);
-            }
-            self.say_events();
-            let digest = &version.digest;
-            self.control.log.info(format_args!("Reloaded server configuration ({digest})"));
-        }
-        self.versions = versions;
-    }
-
     fn enter_lame_duck(&mut self) {
         let log = &self.control.log;
         log.info(format_args!("Entering lame duck mode, stop accepting new clients"));
@@ -903,7 +896,7 @@ impl ShardTask {
         self.core.close_all();
     }
 
-    fn tell_all(&mut self, message: impl Fn() -> Message) {
+    pub(super) fn tell_all(&mut self, message: impl Fn() -> Message) {
         for peer in self.core.peers() {
             self.endpoint.push_control(usize::from(peer.0), message());
         }

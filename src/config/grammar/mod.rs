@@ -25,4 +25,4 @@ mod value;
 pub(super) use digest::digest;
 pub(super) use number::{parse_duration, DurationError};
 pub(super) use parser::{parse_file, GrammarError, Source};
-pub(super) use value::{Node, Value};
+pub(super) use value::{Map, Node, Value};

@@ -51,6 +51,7 @@ pub enum Control {
         /// The account.
         account: AccountId,
     },
+
     /// To shard 0: a connection that an account counted is gone.
     LeaveAccount {
         /// The account.

@@ -5,7 +5,7 @@ use super::control::Control;
 use super::timers::Timer;
 use super::trace;
 use super::Core;
-use crate::account::SubscribeVerdict;
+use crate::account::{Login, SubscribeVerdict};
 use crate::client::{Client, Keepalive, Refusal, SubscribeRefusal};
 use crate::proto::{self, CloseReason, Command, Parsed, ParserLimits, Publish, WireError};
 use crate::router::ConnId;
@@ -338,7 +338,7 @@ impl Core {
         let config = &self.config;
         let Some(connection) = self.deliverer.connections.get(key) else { return };
         limits.headers = config.headers && connection.headers;
-        let payload_max = connection.client.bound_to().and_then(|account| account.limits.payload);
+        let payload_max = connection.client.login.as_ref().and_then(Login::payload_max);
         let payload_max = payload_max.map_or(usize::MAX, |max| max as usize);
         limits.payload_bytes_max = config.parser.payload_bytes_max.min(payload_max);
     }

@@ -8,6 +8,15 @@ pub(super) fn account_name(client: &Client) -> &str {
     client.bound_to().map_or(GLOBAL_ACCOUNT, |account| &account.name)
 }
 
+/// The account as log lines name it: one with a token by its key and its name.
+fn account_label(client: &Client) -> String {
+    let claims = client.bound_to().and_then(|account| account.claims.as_deref());
+    match claims.map(|claims| claims.name.as_str()) {
+        None | Some("") => account_name(client).to_owned(),
+        Some(name) => format!("{}/{name}", account_name(client)),
+    }
+}
+
 /// Who the client says it is; nothing secret of it.
 pub(super) fn user_of(client: &Client) -> &str {
     let Some(options) = client.described.as_deref() else { return "" };
@@ -31,9 +40,12 @@ pub(super) fn label(client: &Client) -> String {
     };
     let parts = [version.as_str(), &options.lang, &options.name];
     let parts: Vec<&str> = parts.into_iter().filter(|part| !part.is_empty()).collect();
-    let account = account_name(client);
+    let account = account_label(client);
     let user = client.login.as_ref().and_then(|login| login.user.as_ref());
     let who = match options {
+        _ if user.is_some_and(|user| user.token.is_some()) => {
+            format!("{account}/jwt:{}", user.map_or("", |user| &user.name))
+        }
         _ if user.is_some() => format!("{account}/user:{}", user.map_or("", |user| &user.name)),
         options if !options.nkey.is_empty() => format!("{account}/nkey:{}", options.nkey),
         options if !options.user.is_empty() => format!("{account}/user:{}", options.user),

@@ -5,6 +5,7 @@ use super::control::Control;
 use super::label::label;
 use super::timers::Timer;
 use super::{Core, Event};
+use crate::account::Login;
 use crate::client::{Client, Tick};
 use crate::proto::{CloseReason, PerClient, WireError};
 use crate::router::{ConnId, SubId};
@@ -147,6 +148,7 @@ impl Core {
                         self.resume_if_free(key);
                     }
                 }
+                Timer::Expiry => self.handle_expiry(key),
                 Timer::ProxyHeader => self.handle_header_timer(key),
                 Timer::Write => self.handle_write_timer(key),
                 Timer::LameDuck => self.close_next_for_lame_duck(),
@@ -390,7 +392,7 @@ impl Core {
         let directory = &self.config.directory;
         let account = client.bound_to();
         let required = directory.is_required();
-        let payload_max = account.and_then(|account| account.limits.payload);
+        let payload_max = client.login.as_ref().and_then(Login::payload_max);
         let per_client = PerClient {
             client_id: client.cid,
             nonce: &client.nonce,

@@ -12,7 +12,7 @@ use super::connection::{ConnKey, Phase};
 use super::control::Control;
 use super::label::label;
 use super::{Core, Event};
-use crate::account::{ConnectionType, Login, Verdict};
+use crate::account::{ConnectionType, Credentials, Login, UserRefusal, Verdict};
 use crate::client::Refusal;
 use crate::proto::{CloseReason, WireError};
 use crate::router::ShardId;
@@ -88,9 +88,21 @@ impl Core {
     /// Judges the credentials of a connection by the directory of today.
     pub(super) fn judge(&mut self, key: ConnKey) {
         let Some(connection) = self.deliverer.connections.get(key) else { return };
-        let shown = connection.client.credentials();
+        let at = self.clock.moment(self.now);
+        let shown = Credentials { at, ..connection.client.credentials() };
         match self.config.directory.authenticate(&shown, ConnectionType::Standard) {
+            Verdict::Refused if self.config.directory.trust().is_some() => {
+                let why = self.config.directory.why_refused(&shown, ConnectionType::Standard);
+                self.refuse_token(key, why);
+            }
             Verdict::Refused => self.refuse(key, &Refusal::credentials()),
+            Verdict::Unresolved { account } => {
+                if self.resolutions.wait(key, &account) {
+                    self.wait_for_login(key);
+                } else {
+                    self.refuse_token(key, Some(UserRefusal::NoAccount));
+                }
+            }
             Verdict::Admitted(login) => self.admit(key, login),
             Verdict::Hashed { hash } => {
                 // Of a user's two secrets the one that is asked for is shown.
@@ -143,10 +155,7 @@ impl Core {
         let waiting = connection
             .filter(|connection| connection.phase == Phase::Open && connection.pause.login);
         let Some(connection) = waiting else {
-            if granted {
-                self.control[0].push(Control::LeaveAccount { account });
-            }
-            return;
+            return self.take_place(account, key, granted);
         };
         connection.pause.login = false;
         if !granted {
@@ -191,6 +200,35 @@ impl Core {
         }
     }
 
+    /// The limit of the connection's account has changed: it asks for a place anew, and has to go
+    /// if there is none.
+    pub(super) fn count_again(&mut self, key: ConnKey, account: AccountId, max: u32) {
+        if self.config.own != ShardId(0) {
+            self.control[0].push(Control::JoinAccount { account, connection: key });
+        } else {
+            let granted = self.count_in(account, max);
+            self.take_place(account, key, granted);
+        }
+    }
+
+    /// A connection that is there has got a place in its account, or none.
+    fn take_place(&mut self, account: AccountId, key: ConnKey, granted: bool) {
+        let connection = self.deliverer.connections.get(key);
+        let connection = connection.filter(|connection| connection.phase == Phase::Open);
+        match connection {
+            Some(_) if !granted => self.refuse_for_want_of_room(key),
+            Some(connection)
+                if connection.client.counted_by.is_none()
+                    && connection.client.account == account =>
+            {
+                connection.client.counted_by = Some(account);
+            }
+            _ if !granted => {}
+            _ if self.config.own == ShardId(0) => self.handle_leave(account),
+            _ => self.control[0].push(Control::LeaveAccount { account }),
+        }
+    }
+
     /// Shard 0: counts a connection if the account has room.
     pub(super) fn count_in(&mut self, account: AccountId, max: u32) -> bool {
         let index = account.0 as usize;
@@ -219,7 +257,10 @@ impl Core {
             return self.close(key, CloseReason::ClientClosed, true);
         }
         let Some(connection) = self.deliverer.connections.get(key) else { return };
+        let expires = login.expires();
         connection.client.log_in(login, seed);
+        self.note_expiry(key, expires);
+        let Some(connection) = self.deliverer.connections.get(key) else { return };
         if !connection.client.connecting {
             return self.permit_again(key);
         }

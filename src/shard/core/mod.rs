@@ -51,6 +51,7 @@ mod snapshot;
 mod state;
 mod system;
 mod timers;
+mod tokens;
 mod trace;
 
 pub use self::connection::{ConnKey, TlsFacts};
@@ -61,4 +62,5 @@ pub use self::login::Verification;
 pub use self::reload::Settings;
 pub use self::snapshot::SlowConsumer;
 pub use self::state::{Core, CoreConfig, Counters, Counts, Event};
+pub use self::tokens::AccountsChange;
 pub use self::trace::TraceOptions;

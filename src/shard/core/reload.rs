@@ -10,7 +10,7 @@ use std::sync::Arc;
 use super::connection::{ConnKey, Phase};
 use super::trace::TraceOptions;
 use super::{Core, Event};
-use crate::account::{Directory, SubscribeVerdict};
+use crate::account::{Directory, Login, SubscribeVerdict};
 use crate::client::{KeepaliveLimits, Refusal};
 use crate::proto::{CloseReason, InfoTemplate, ParserLimits, WireError};
 
@@ -64,8 +64,9 @@ impl Core {
         let directory = Arc::clone(&self.config.directory);
         let Some(connection) = self.deliverer.connections.get(key) else { return };
         if connection.pause.login {
-            // It is being judged, and will be by the new directory.
-            return;
+            // It is being judged, and will be by the new directory. What it waits for may be
+            // there now.
+            return self.judge_if_resolved(key);
         }
         let client = &mut connection.client;
         let Some(login) = &client.login else {
@@ -76,6 +77,7 @@ impl Core {
             return;
         };
         let is_known = match &login.user {
+            Some(user) if user.token.is_some() => directory.trust().is_some(),
             Some(user) => directory.account_of(&user.name) == Some(user.account),
             None => !old.is_required() || directory.has_same_secret(old),
         };
@@ -123,7 +125,7 @@ impl Core {
             subs.push((view.sid.to_vec(), sub, verdict));
         }
         subs.sort_unstable_by(|(one, ..), (other, ..)| one.cmp(other));
-        let limit = client.bound_to().and_then(|account| account.limits.subscriptions);
+        let limit = client.login.as_ref().and_then(Login::subscriptions_max);
         for (_, sub, verdict) in subs {
             if verdict == SubscribeVerdict::Refused {
                 self.revoke(key, sub);

@@ -19,6 +19,7 @@ use super::snapshot::SlowConsumer;
 use super::system::System;
 use super::timers;
 use super::timers::Timers;
+use super::tokens::{Resolutions, WallClock};
 use super::trace::TraceOptions;
 use crate::account::Directory;
 use crate::client::{KeepaliveLimits, Limits};
@@ -131,6 +132,10 @@ pub struct Core {
     pub(super) counters: Counters,
     /// Connections that accounts with a limit count, by account. Shard 0 only.
     pub(super) joined: Vec<u32>,
+    /// Nanoseconds since 1970 when the monotonic clock was at zero, and the server's time zone.
+    pub(super) clock: WallClock,
+    /// Accounts to be fetched, each once, and who waits for them.
+    pub(super) resolutions: Resolutions,
     /// Passwords to be compared elsewhere: at most one a connection.
     pub(super) verifications: VecDeque<Verification>,
     /// What a subject has been mapped to.
@@ -252,6 +257,8 @@ impl Core {
             picks: Picks::new(shards),
             counters: Counters::default(),
             joined: Vec::new(),
+            clock: WallClock::default(),
+            resolutions: Resolutions::default(),
             verifications: VecDeque::new(),
             mapped: Vec::new(),
             inbound: Vec::new(),

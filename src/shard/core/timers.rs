@@ -20,6 +20,8 @@ pub(super) enum Timer {
     Stall,
     /// The send under way should be done.
     Write,
+    /// The connection's credentials become void.
+    Expiry,
     /// The header of a proxy must have come by now.
     ProxyHeader,
     /// The next connection to close in lame duck mode.

@@ -1,0 +1,71 @@
+//! Versions of settings and accounts on their way from the control plane to every shard, and the
+//! shards' questions to it.
+
+use std::sync::mpsc::{Receiver, SendError};
+use std::sync::Arc;
+
+use super::core::AccountsChange;
+use super::message::Message;
+use super::reload::{Reloaded, Request, Version};
+use super::task::ShardTask;
+use crate::account::Directory;
+use crate::host;
+
+impl ShardTask {
+    /// Shard 0: makes what the control plane has found the version of all shards.
+    pub(super) fn reload(&mut self) {
+        let versions = self.versions.take();
+        for version in versions.iter().flat_map(Receiver::try_iter) {
+            match version {
+                Version::Settings(version) => self.take_settings(&version),
+                Version::Accounts(change) => {
+                    self.tell_all(|| Message::Accounts(Arc::clone(&change)));
+                    self.core.change_accounts(&change);
+                    self.take_directory(&change.directory);
+                }
+            }
+        }
+        self.versions = versions;
+    }
+
+    fn take_directory(&mut self, directory: &Directory) {
+        if let Some(jetstream) = &mut self.jetstream {
+            jetstream.set_accounts(directory, &mut self.core, self.now);
+        }
+    }
+
+    fn take_settings(&mut self, version: &Reloaded) {
+        let log = &self.control.log;
+        version.apply_to(log);
+        if let Some(acceptor) = &mut self.acceptor {
+            acceptor.set_connections_max(version.connections_max);
+        }
+        self.tell_all(|| Message::Reload(Arc::clone(&version.settings)));
+        self.tell_all(|| Message::Tls(version.tls.clone()));
+        self.set_tls(version.tls.clone());
+        self.core.reload(&version.settings);
+        self.take_directory(&version.settings.directory);
+        self.say_events();
+        let digest = &version.digest;
+        self.control.log.info(format_args!("Reloaded server configuration ({digest})"));
+    }
+
+    /// Asks for an account. Without an answer to come, whoever waits for it is let go.
+    #[cold]
+    pub(super) fn resolve(&mut self, account: Box<str>) {
+        let asked = self.requests.as_ref().map(|requests| requests.send(Request::Resolve(account)));
+        if let Some(Err(SendError(Request::Resolve(account)))) = asked {
+            let directory = Arc::clone(self.core.directory());
+            let missing = vec![account];
+            self.core.change_accounts(&AccountsChange { directory, changed: Vec::new(), missing });
+        }
+    }
+
+    pub(super) fn set_wall_clock(&mut self) {
+        let since_epoch = host::wall_clock_since_epoch();
+        let unix_s = i64::try_from(since_epoch.as_secs()).unwrap_or(i64::MAX);
+        let offset = i32::try_from(host::local_utc_offset_s(unix_s)).unwrap_or(0);
+        let since_epoch = u64::try_from(since_epoch.as_nanos()).unwrap_or(u64::MAX);
+        self.core.set_wall_clock(since_epoch, offset);
+    }
+}
