@@ -1,8 +1,14 @@
 //! Times that come again: six fields, `second minute hour day month weekday`, as cron has them.
+//!
+//! In a zone, they are looked for in each stretch of time with one offset from UTC: what the clocks
+//! skip does not come, and what they show twice comes twice.
+
+use jiff::tz::TimeZone;
+use jiff::Timestamp;
 
 use super::time::{civil_from_days, SECOND};
 
-/// When something recurs, in UTC.
+/// When something recurs, by the clocks of some place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Cron {
     seconds: u64,
@@ -44,9 +50,31 @@ impl Cron {
         })
     }
 
-    /// The first time after `time`, in nanoseconds since 1970; `None` if there is none for years.
-    pub(super) fn next_after(&self, time: u64) -> Option<u64> {
-        let start = time / SECOND + 1;
+    /// The first time after `time`, in nanoseconds since 1970, by the clocks of `zone`, UTC if there
+    /// is none; `None` if there is none for years.
+    pub(super) fn next_after(&self, time: u64, zone: Option<&TimeZone>) -> Option<u64> {
+        let mut from = i64::try_from(time / SECOND).ok()?.checked_add(1)?;
+        let Some(zone) = zone else {
+            return seconds(self.first_at(from)?);
+        };
+        for _ in 0..OFFSETS_SEARCHED {
+            let start = Timestamp::from_second(from).ok()?;
+            let offset = i64::from(zone.to_offset(start).seconds());
+            let change = zone.following(start).next().map(|change| change.timestamp().as_second());
+            let found = self.first_at(from.checked_add(offset)?).map(|local| local - offset);
+            match (found, change) {
+                (Some(found), None) => return seconds(found),
+                (Some(found), Some(change)) if found < change => return seconds(found),
+                (_, Some(change)) => from = change,
+                (None, None) => return None,
+            }
+        }
+        None
+    }
+
+    /// The first second at or after `start`, by clocks that are never changed.
+    fn first_at(&self, start: i64) -> Option<i64> {
+        let start = u64::try_from(start).ok()?;
         let first_day = start / DAY;
         for day in first_day..first_day + DAYS_SEARCHED {
             if !self.has_day(day) {
@@ -54,7 +82,7 @@ impl Cron {
             }
             let from = if day == first_day { start % DAY } else { 0 };
             if let Some(of_day) = self.next_of_day(from) {
-                return (day * DAY + of_day).checked_mul(SECOND);
+                return i64::try_from(day * DAY + of_day).ok();
             }
         }
         None
@@ -91,6 +119,18 @@ impl Cron {
         }
         None
     }
+}
+
+fn seconds(time: i64) -> Option<u64> {
+    u64::try_from(time).ok()?.checked_mul(SECOND)
+}
+
+/// The zone of that name in the IANA database; `None` if there is none.
+pub(super) fn zone(name: &[u8]) -> Option<TimeZone> {
+    let name = std::str::from_utf8(name).ok()?;
+    let zone = TimeZone::get(name).ok()?;
+    // Names are not found in another case than their own.
+    (zone.iana_name() == Some(name)).then_some(zone)
 }
 
 /// The bits of `low..=high` that a field names.
@@ -141,6 +181,8 @@ const WEEKDAYS: &[&str] = &["SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"];
 const DAY: u64 = 86_400;
 /// Eight years have a 29th of February, whatever the century.
 const DAYS_SEARCHED: u64 = 8 * 366 + 1;
+/// Stretches of time with one offset: most zones have two a year.
+const OFFSETS_SEARCHED: usize = 64;
 
 #[cfg(test)]
 mod tests {
@@ -160,10 +202,39 @@ mod tests {
             ("@yearly", "2026-01-01T00:00:00Z", "2027-01-01T00:00:00Z"),
         ] {
             let cron = Cron::parse(pattern).unwrap();
-            let found = cron.next_after(parse_time(after).unwrap()).unwrap();
+            let found = cron.next_after(parse_time(after).unwrap(), None).unwrap();
             assert_eq!(format_time(found), next, "{pattern}");
         }
-        assert_eq!(Cron::parse("0 0 0 31 2 *").unwrap().next_after(0), None);
+        assert_eq!(Cron::parse("0 0 0 31 2 *").unwrap().next_after(0, None), None);
+    }
+
+    #[test]
+    fn clocks_of_a_place_are_followed() {
+        let berlin = zone(b"Europe/Berlin").unwrap();
+        for (pattern, after, next) in [
+            // Winter and summer time.
+            ("0 0 9 * * *", "2026-01-10T08:00:00Z", "2026-01-11T08:00:00Z"),
+            ("0 0 9 * * *", "2026-07-10T06:59:59Z", "2026-07-10T07:00:00Z"),
+            // Half past two does not come on the 29th of March.
+            ("0 30 2 * * *", "2026-03-28T12:00:00Z", "2026-03-30T00:30:00Z"),
+            // And comes twice on the 25th of October.
+            ("0 30 2 * * *", "2026-10-24T12:00:00Z", "2026-10-25T00:30:00Z"),
+            ("0 30 2 * * *", "2026-10-25T00:30:00Z", "2026-10-25T01:30:00Z"),
+            ("0 30 2 * * *", "2026-10-25T01:30:00Z", "2026-10-26T01:30:00Z"),
+            // The weekday is that of the place.
+            ("0 0 0 * * MON", "2026-11-21T00:00:00Z", "2026-11-22T23:00:00Z"),
+            ("0 0 0 29 2 *", "2026-11-21T00:00:00Z", "2028-02-28T23:00:00Z"),
+        ] {
+            let cron = Cron::parse(pattern).unwrap();
+            let found = cron.next_after(parse_time(after).unwrap(), Some(&berlin)).unwrap();
+            assert_eq!(format_time(found), next, "{pattern} after {after}");
+        }
+        let never = Cron::parse("0 0 0 31 2 *").unwrap();
+        assert_eq!(never.next_after(0, Some(&berlin)), None);
+        assert!(zone(b"America/New_York").is_some() && zone(b"UTC").is_some());
+        for none in [&b"Foo/Bar"[..], b"", b"europe/berlin", b"\xff"] {
+            assert!(zone(none).is_none(), "{none:?}");
+        }
     }
 
     #[test]

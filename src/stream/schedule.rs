@@ -1,12 +1,13 @@
 //! Message schedules: a stored message that says when, and to which subject of the stream, another
 //! one is to be published.
 //!
-//! Bounded by the subjects of the stream: each has one schedule at most. Zones other than UTC are
-//! refused.
+//! Bounded by the subjects of the stream: each has one schedule at most.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::cron::Cron;
+use jiff::tz::TimeZone;
+
+use super::cron::{self, Cron};
 use super::dedup::take;
 use super::expiry::Ttl;
 use super::publish::{self, last_of, remove_of_subject, Accepted, Rollup};
@@ -25,8 +26,8 @@ pub(super) enum Schedule {
     At(u64),
     /// Again and again after so many nanoseconds.
     Every(u64),
-    /// Again and again.
-    Cron(Box<Cron>),
+    /// Again and again, by the clocks of a place, or UTC.
+    Cron(Box<Cron>, Option<TimeZone>),
 }
 
 /// The schedules of one stream.
@@ -55,7 +56,23 @@ impl Schedule {
             let nanos = u64::try_from(parse_duration(duration)?).ok()?;
             return (nanos >= SECOND).then_some(Self::Every(nanos));
         }
-        Cron::parse(text).map(|cron| Self::Cron(Box::new(cron)))
+        Cron::parse(text).map(|cron| Self::Cron(Box::new(cron), None))
+    }
+
+    /// The schedule that headers ask for, if they ask for one.
+    fn of(headers: &PublishHeaders<'_>) -> Result<Option<Self>, ApiError> {
+        let Some(pattern) = headers.schedule.filter(|pattern| !pattern.is_empty()) else {
+            return Ok(None);
+        };
+        let mut schedule =
+            Self::parse(pattern).ok_or(ApiError::MESSAGE_SCHEDULES_PATTERN_INVALID)?;
+        if let Some(name) = headers.schedule_zone {
+            let Self::Cron(_, zone) = &mut schedule else {
+                return Err(ApiError::MESSAGE_SCHEDULES_PATTERN_INVALID);
+            };
+            *zone = Some(cron::zone(name).ok_or(ApiError::MESSAGE_SCHEDULES_TIME_ZONE_INVALID)?);
+        }
+        Ok(Some(schedule))
     }
 
     /// The first time after `now`; a single time is that one, even if it has passed.
@@ -67,7 +84,7 @@ impl Schedule {
                 let passed = now.saturating_sub(start) / interval;
                 start.checked_add(interval.checked_mul(passed + 1)?)
             }
-            Self::Cron(cron) => cron.next_after(now),
+            Self::Cron(cron, zone) => cron.next_after(now, zone.as_ref()),
         }
     }
 }
@@ -84,7 +101,7 @@ impl Schedules {
     /// A message that is replayed was stored.
     pub(super) fn replayed(&mut self, subject: &[u8], seq: u64, headers: &[u8], time: u64) {
         let headers = PublishHeaders::read(headers);
-        if let Some(schedule) = headers.schedule.and_then(Schedule::parse) {
+        if let Ok(Some(schedule)) = Schedule::of(&headers) {
             self.insert(subject, seq, schedule, time);
         }
     }
@@ -132,8 +149,7 @@ impl Schedules {
             let due = u64::from_le_bytes(take(bytes)?);
             let since = u64::from_le_bytes(take(bytes)?);
             let Some(headers) = read(seq) else { continue };
-            let Some(schedule) = PublishHeaders::read(&headers).schedule.and_then(Schedule::parse)
-            else {
+            let Ok(Some(schedule)) = Schedule::of(&PublishHeaders::read(&headers)) else {
                 continue;
             };
             self.due.insert((due, subject.into()));
@@ -149,22 +165,14 @@ pub(super) fn check(
     stream: &Stream,
     subject: &[u8],
 ) -> Result<Option<Schedule>, ApiError> {
-    let Some(pattern) = headers.schedule.filter(|pattern| !pattern.is_empty()) else {
+    if headers.schedule.is_none_or(<[u8]>::is_empty) {
         check_scheduler(headers, stream, subject)?;
         return Ok(None);
-    };
+    }
     if !stream.config.allow_msg_schedules {
         return Err(ApiError::MESSAGE_SCHEDULES_DISABLED);
     }
-    let schedule = Schedule::parse(pattern).ok_or(ApiError::MESSAGE_SCHEDULES_PATTERN_INVALID)?;
-    if let Some(zone) = headers.schedule_zone {
-        if !matches!(schedule, Schedule::Cron(_)) {
-            return Err(ApiError::MESSAGE_SCHEDULES_PATTERN_INVALID);
-        }
-        if ![&b"UTC"[..], b"Etc/UTC", b"GMT", b"Etc/GMT"].contains(&zone) {
-            return Err(ApiError::MESSAGE_SCHEDULES_TIME_ZONE_INVALID);
-        }
-    }
+    let schedule = Schedule::of(headers)?;
     if let Some(ttl) = headers.schedule_ttl.filter(|ttl| !ttl.is_empty()) {
         if !stream.config.allow_msg_ttl {
             return Err(ApiError::MESSAGE_TTL_DISABLED);
@@ -191,7 +199,7 @@ pub(super) fn check(
             return Err(ApiError::MESSAGE_SCHEDULES_SOURCE_INVALID);
         }
     }
-    Ok(Some(schedule))
+    Ok(schedule)
 }
 
 /// A message that says it came from a schedule ends that one, and may say nothing else.
