@@ -95,3 +95,27 @@ fn the_javascript_client_works() {
         Err(why) => skip("the smoke test of the JavaScript client", &why),
     }
 }
+
+/// Goal: the examples of the documentation do what they say. Method: each is a program that fails if
+/// it does not; all of them run against one broker, one after the other.
+#[test]
+fn the_examples_work() {
+    let python = match python() {
+        Ok(python) => python,
+        Err(why) => return skip("the examples", &why),
+    };
+    let store = tempfile::tempdir().expect("a directory");
+    let broker = Broker::start(&["-js", "-sd", store.path().to_str().expect("a UTF-8 path")]);
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/examples");
+    let files = std::fs::read_dir(folder).expect("the examples are there");
+    let mut scripts: Vec<PathBuf> = files.map(|file| file.expect("a file").path()).collect();
+    scripts.retain(|path| path.extension().is_some_and(|extension| extension == "py"));
+    scripts.sort();
+    assert!(scripts.len() >= 5, "{scripts:?}");
+    for script in scripts {
+        match run(Command::new(&python).arg(&script).arg(broker.url())) {
+            Ok(text) => eprintln!("{}\n{text}", script.display()),
+            Err(text) => panic!("{text}"),
+        }
+    }
+}
