@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::grammar::{
     self, parse_duration, parse_file, DurationError, GrammarError, Node, Source, Value,
 };
-use super::jetstream::jetstream;
+use super::jetstream::{feature_flags, jetstream};
 use super::keys::{self, Key};
 use super::monitoring;
 use super::options::PORT_DEFAULT;
@@ -187,6 +187,10 @@ pub(super) enum Problem {
     JetStreamWord(String),
     #[error("Expected 'true' or 'false' for bool value, got '{0}'")]
     JetStreamBool(String),
+    #[error("error parsing feature flags: unsupported type {0}")]
+    FeatureFlags(&'static str),
+    #[error("error parsing feature flag {name:?}: expected bool, got {kind}")]
+    FeatureFlag { name: String, kind: &'static str },
     #[error("Expected a map to define JetStreamLimits, got {0}")]
     JetStreamLimits(&'static str),
     #[error("Duplicate 'store_dir' configuration")]
@@ -269,6 +273,7 @@ fn apply(name: &str, node: &Node, options: &mut Options, findings: &mut Findings
             | Key::DefaultSentinel),
         ) => return operator::read(key, Entry { name, node }, options, findings),
         Some(Key::JetStream) => return jetstream(node, options, findings),
+        Some(Key::FeatureFlags) => return feature_flags(node, options, findings),
         Some(Key::Shards) => return shards(node, options, findings),
         Some(Key::Tls) => {
             options.tls = tls(node, findings);
@@ -359,6 +364,7 @@ fn set(
         Key::Authorization
         | Key::Accounts
         | Key::JetStream
+        | Key::FeatureFlags
         | Key::Mappings
         | Key::Shards
         | Key::Tls

@@ -36,6 +36,8 @@ pub struct JetStreamOptions {
     pub max_buffered_size: u64,
     /// Requests that may wait.
     pub request_queue_limit: u64,
+    /// Subjects of acknowledgements name the domain and the account. Default `false`.
+    pub long_acks: bool,
 }
 
 /// When what was acknowledged is on disk.
@@ -83,6 +85,7 @@ impl Default for JetStreamOptions {
             max_buffered_msgs: 100_000,
             max_buffered_size: 128 << 20,
             request_queue_limit: 10_000,
+            long_acks: false,
         }
     }
 }
@@ -119,6 +122,25 @@ pub(super) fn jetstream(node: &Node, options: &mut Options, findings: &mut Findi
         other => Problem::JetStreamType(other.go_type()),
     };
     findings.error(node, problem);
+}
+
+/// Reads the flags of what is not the default yet, or no longer.
+pub(super) fn feature_flags(node: &Node, options: &mut Options, findings: &mut Findings) {
+    let Value::Map(map) = &node.value else {
+        findings.error(node, Problem::FeatureFlags(node.value.go_type()));
+        return;
+    };
+    for (name, node) in map {
+        let Value::Bool(on) = node.value else {
+            let kind = node.value.go_type();
+            findings.error(node, Problem::FeatureFlag { name: name.clone(), kind });
+            continue;
+        };
+        // The others concern clusters, or ask for what is always so here.
+        if name == "js_ack_fc_v2" {
+            options.jetstream.long_acks = on;
+        }
+    }
 }
 
 fn set(
@@ -319,6 +341,20 @@ mod tests {
         ] {
             assert_eq!(options(text).jetstream.enabled, enabled, "{text}");
         }
+    }
+
+    #[test]
+    fn feature_flags_are_true_or_false() {
+        assert!(options("feature_flags { js_ack_fc_v2: true, foo: false }").jetstream.long_acks);
+        assert!(!options("feature_flags { js_raft_delete_range: true }").jetstream.long_acks);
+        complains(
+            "feature_flags: 1",
+            "f:1:0: error parsing feature flags: unsupported type int64\n",
+        );
+        complains(
+            "feature_flags { js_ack_fc_v2: \"x\" }",
+            "f:1:16: error parsing feature flag \"js_ack_fc_v2\": expected bool, got string\n",
+        );
     }
 
     #[test]

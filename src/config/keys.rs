@@ -60,6 +60,7 @@ pub(super) enum Key {
     ServerMetadata,
     StoreDir,
     JetStream,
+    FeatureFlags,
     Tls,
     AllowNonTls,
     /// A key of nats-server for a feature that is not built; the text names the feature.
@@ -147,7 +148,7 @@ const KEYS: &[(&[&str], Key)] = &[
     (&["prof_port"], PROFILING),
     (&["prof_block_rate"], PROFILING),
     (&["write_timeout"], Key::NotBuilt("the write timeout policy")),
-    (&["feature_flags"], Key::NotBuilt("feature flags")),
+    (&["feature_flags"], Key::FeatureFlags),
     (&["cluster"], Key::NotBuilt("clustering")),
     (&["gateway"], Key::NotBuilt("gateways")),
     (&["leafnodes", "leaf"], Key::NotBuilt("leaf nodes")),

@@ -382,6 +382,7 @@ fn jetstream_start(
             version: COMPATIBLE_VERSION.trim_start_matches('v').to_owned(),
             domain: jetstream.domain.clone().unwrap_or_default(),
             max_payload: options.max_payload,
+            has_long_acks: jetstream.long_acks,
         },
         limits: ServerLimits {
             max_memory: limit(jetstream.max_memory, -1),

@@ -319,12 +319,11 @@ fn check_mirror(
     {
         return Err(ApiError::MIRROR_MAX_MESSAGE_SIZE_TOO_BIG);
     }
-    if !config.mirror_direct && origin.allow_direct {
-        if rules.pedantic {
-            return Err(pedantic("origin stream has direct get set, mirror has it disabled"));
-        }
-        config.mirror_direct = true;
+    if !config.mirror_direct && origin.allow_direct && rules.pedantic {
+        return Err(pedantic("origin stream has direct get set, mirror has it disabled"));
     }
+    // Whatever was asked for.
+    config.mirror_direct = origin.allow_direct;
     Ok(())
 }
 

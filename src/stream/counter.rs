@@ -2,11 +2,15 @@
 //!
 //! Numbers are decimal texts of any length; the sum of two is one pass over their digits.
 
-use super::json::{parse, Value};
-use super::publish_headers::PublishHeaders;
+use std::collections::BTreeMap;
+
+use super::json::{parse, write_string, Object, Value};
+use super::publish_headers::{write_header, PublishHeaders};
 use super::shared::Shared;
 use super::stream::Stream;
 use super::ApiError;
+use crate::proto::HeaderBlock;
+use crate::store::Message;
 
 /// A whole number of any size.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -104,6 +108,92 @@ pub(super) fn total(
     }
     Ok(total)
 }
+
+/// What a message of another counter adds to this one: the new body, with the increment in `block`
+/// made the difference to what its origin said before, and what all origins said last. `None` if it
+/// is no counter's message.
+pub(super) fn take_over(
+    stream: &mut Stream,
+    shared: &mut Shared,
+    (origin, message): (&str, &Message),
+    subject: &[u8],
+    block: &mut Vec<u8>,
+) -> Option<Vec<u8>> {
+    PublishHeaders::read(message.headers()).incr?;
+    let now = value(message.payload())?;
+    let mut said = Sources::new();
+    let mut before = Decimal { negative: false, digits: Vec::new() };
+    if let Some(state) = stream.store.subject(subject) {
+        let last = &mut shared.message;
+        if !matches!(stream.store.read(state.last, last), Ok(true)) {
+            return None;
+        }
+        before = value(last.payload())?;
+        let header = HeaderBlock::new(last.headers()).get(SOURCES);
+        said = header.map_or_else(Sources::new, read_sources);
+    }
+    let foreign = String::from_utf8_lossy(message.subject()).into_owned();
+    let last = said.entry(origin.to_owned()).or_default().insert(foreign, now.to_string());
+    let last = last.and_then(|last| Decimal::parse(last.as_bytes()));
+    let step = match last {
+        Some(last) => now.add(&Decimal { negative: !last.negative, ..last }.trimmed()),
+        None => now,
+    };
+    let sources = write_sources(&said);
+    let mut changed = b"NATS/1.0\r\n".to_vec();
+    let mut has_sources = false;
+    for (name, value) in HeaderBlock::new(block).iter() {
+        let value = match name {
+            b"Nats-Incr" => step.to_string().into_bytes(),
+            SOURCES => {
+                has_sources = true;
+                sources.clone()
+            }
+            _ => value.to_vec(),
+        };
+        write_header(&mut changed, name, &value);
+    }
+    if !has_sources {
+        write_header(&mut changed, SOURCES, &sources);
+    }
+    changed.extend_from_slice(b"\r\n");
+    *block = changed;
+    Some(body(&before.add(&step).to_string()))
+}
+
+/// What the counters of other streams said last, by stream and subject.
+type Sources = BTreeMap<String, BTreeMap<String, String>>;
+
+fn read_sources(text: &[u8]) -> Sources {
+    let mut sources = Sources::new();
+    let Ok(Value::Object(streams)) = parse(text) else { return sources };
+    for (stream, subjects) in streams {
+        let Value::Object(subjects) = subjects else { continue };
+        let values = subjects.into_iter().filter_map(|(subject, value)| match value {
+            Value::String(value) => Some((subject.into_owned(), value.into_owned())),
+            _ => None,
+        });
+        sources.insert(stream.into_owned(), values.collect());
+    }
+    sources
+}
+
+fn write_sources(sources: &Sources) -> Vec<u8> {
+    let mut out = Vec::new();
+    let mut object = Object::open(&mut out);
+    for (stream, values) in sources {
+        let mut inner = Object::open(object.key_escaped(stream));
+        for (subject, value) in values {
+            write_string(inner.key_escaped(subject), value.as_bytes());
+        }
+        inner.close();
+    }
+    object.close();
+    out
+}
+
+/// Says what the counters of other streams said last.
+const SOURCES: &[u8] = b"Nats-Counter-Sources";
 
 /// The body that says a counter's value.
 pub(super) fn body(value: &str) -> Vec<u8> {

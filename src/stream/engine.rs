@@ -15,11 +15,12 @@ use super::api::{write_config, write_state, StateDetail};
 use super::json::Object;
 use super::publish::{self, Published};
 use super::recovery::Restored;
+use super::restore::Restores;
 use super::shared::{Account, Bytes, Shared};
 use super::stream::Stream;
 use super::token::{Purpose, StreamIndex, SLOTS_MAX};
 use super::view::{JetStreamLimits, ServerIdentity, ServerLimits};
-use super::{direct, timers, Context, Incoming};
+use super::{direct, snapshot, timers, Context, Incoming};
 use crate::store::{Extent, StreamId};
 use crate::subject::AccountId;
 
@@ -42,6 +43,7 @@ pub struct Engine {
     pub(super) shared: Shared,
     pub(super) streams: Table,
     pub(super) restored: Restored,
+    pub(super) restores: Restores,
     deadlines: BinaryHeap<Reverse<(u64, StreamIndex)>>,
 }
 
@@ -102,6 +104,7 @@ impl Engine {
             shared: Shared::new(config.server, config.limits, config.strict, config.seed),
             streams: Table::default(),
             restored: Restored::default(),
+            restores: Restores::default(),
             deadlines: BinaryHeap::new(),
         }
     }
@@ -148,10 +151,12 @@ impl Engine {
     /// Forgets an account; its streams stay stored, and come back when it does after a restart.
     pub fn remove_account(&mut self, id: AccountId, ctx: &mut Context<'_>) {
         let Some(account) = self.shared.accounts.remove(&id) else { return };
+        self.drop_restores(|stream| stream.account == id, ctx);
         for index in account.streams.values() {
             let Some(mut stream) = self.streams.remove(*index) else { continue };
             let kind = stream.store.kind();
             stream.unsubscribe(ctx);
+            stream.snapshots.clear((*index, id), ctx);
             self.shared.change_used(id, kind, stream.bytes_counted, 0);
             self.shared.change_reserved(id, kind, stream.config.max_bytes, 0);
             stream.bytes_counted = 0;
@@ -204,7 +209,21 @@ impl Engine {
             }
             Some(Purpose::Api) => self.handle_api(incoming, ctx),
             Some(Purpose::DomainApi) => self.handle_domain_api(incoming, ctx),
-            Some(Purpose::SnapshotAck(..) | Purpose::Restore(_)) | None => {}
+            Some(Purpose::SnapshotAck(index, number)) => {
+                if let Some(stream) = self.streams.get_mut(index) {
+                    stream.snapshots.handle_ack(number, incoming.subject, ctx.now);
+                    snapshot::run(stream, &mut self.shared, ctx);
+                    self.go_on(index, ctx);
+                }
+            }
+            Some(Purpose::FeedData(index, number)) => {
+                self.handle_feed_message(index, number, incoming, false, ctx);
+            }
+            Some(Purpose::FeedReply(index, number)) => {
+                self.handle_feed_message(index, number, incoming, true, ctx);
+            }
+            Some(Purpose::Restore(number)) => self.handle_chunk(number, incoming, ctx),
+            None => {}
         }
     }
 
@@ -228,13 +247,16 @@ impl Engine {
             let (consumers, mut view) = stream.split(&mut self.shared);
             consumers.handle_timers(&mut view, ctx);
             self.feed(index, ctx);
+            self.run_remotes(index, ctx);
             self.go_on(index, ctx);
         }
+        self.run_restores(ctx);
     }
 
     /// When [`handle_timers`](Self::handle_timers) is to be called, in nanoseconds since 1970.
     pub fn next_deadline(&self) -> Option<u64> {
-        self.deadlines.peek().map(|Reverse((deadline, _))| *deadline)
+        let streams = self.deadlines.peek().map(|Reverse((deadline, _))| *deadline);
+        [streams, self.restores.next_deadline()].into_iter().flatten().min()
     }
 
     /// Somebody subscribed to `pattern`.
@@ -242,6 +264,11 @@ impl Engine {
         let Some(account) = self.shared.accounts.get(&account) else { return };
         let indices: Vec<StreamIndex> = account.streams.values().copied().collect();
         for index in indices {
+            let Some(stream) = self.streams.get_mut(index) else { continue };
+            if stream.snapshots.awaits_interest() {
+                stream.snapshots.handle_interest();
+                self.arm(index, ctx.now);
+            }
             let Some(stream) = self.streams.get_mut(index) else { continue };
             if !stream.consumers.awaits_interest() {
                 continue;

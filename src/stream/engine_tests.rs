@@ -40,6 +40,7 @@ impl World {
             version: String::from("2.15.1"),
             domain: String::new(),
             max_payload: 1 << 20,
+            has_long_acks: false,
         };
         let config = EngineConfig { server: identity, limits: server, strict: true, seed: 1 };
         let mut world = Self {

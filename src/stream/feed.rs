@@ -1,19 +1,23 @@
-//! Mirrors and sources: streams that take their messages from other streams of the account.
+//! Mirrors and sources: streams that take their messages from other streams.
 //!
-//! Nothing goes over the wire: when a stream has grown, those fed by it are due at once, and take at
-//! most [`MESSAGES_MAX`] messages each time. A mirror keeps sequences and times and goes on after its
-//! last message; a source gives new ones, and goes on after what the last `Nats-Stream-Source`
-//! header of it says. Origins of other accounts and domains are not reached.
+//! From a stream of the same account nothing goes over the wire: when it has grown, those fed by it
+//! are due at once, and take at most [`MESSAGES_MAX`] messages each time. Other origins are reached
+//! as `remote_feed` says. A mirror keeps sequences and times and goes on after its last message; a
+//! source gives new ones, and goes on after what the last `Nats-Stream-Source` header of it says.
 
 use super::config::{Retention, StreamConfig, StreamSource};
+use super::counter;
 use super::dedup::take;
 use super::engine::Engine;
 use super::expiry::Ttl;
-use super::publish::{enforce_limits, store_record};
+use super::nuid::short_hash;
+use super::publish::{check_rollup, enforce_limits, roll_up, store_record};
 use super::publish_headers::{parse_uint, write_header, PublishHeaders};
+use super::remote_feed::Remote;
 use super::shared::Shared;
 use super::stream::Stream;
 use super::token::StreamIndex;
+use super::view::ServerIdentity;
 use super::Context;
 use crate::proto::HeaderBlock;
 use crate::store::{Message, Record};
@@ -24,22 +28,26 @@ use crate::subject::{matches, AccountId, Transform};
 pub(super) struct Feed {
     /// Its name.
     pub(super) origin: String,
-    is_mirror: bool,
+    /// The name that headers give it, which tells ways to it apart.
+    pub(super) label: String,
+    pub(super) is_mirror: bool,
+    /// How it is reached, if it is not a stream of the account.
+    pub(super) remote: Option<Remote>,
     /// The next sequence of the origin; 0: not begun.
-    next: u64,
+    pub(super) next: u64,
     /// Which stream of that name it was.
-    identity: String,
+    pub(super) identity: String,
     /// When a message came last; 0 for never.
-    active: u64,
+    pub(super) active: u64,
     /// Messages yet to be taken.
-    lag: u64,
+    pub(super) lag: u64,
     patterns: Vec<Box<[u8]>>,
     mappings: Vec<Option<Transform>>,
     /// How filters and destinations are spelt in headers.
-    filter: String,
+    pub(super) filter: String,
     destination: String,
-    start_seq: u64,
-    start_time: Option<u64>,
+    pub(super) start_seq: u64,
+    pub(super) start_time: Option<u64>,
 }
 
 /// What is said of a feed.
@@ -54,7 +62,7 @@ pub(super) struct FeedState {
 }
 
 impl Feed {
-    fn new(source: &StreamSource, is_mirror: bool) -> Self {
+    fn new(source: &StreamSource, is_mirror: bool, server: &ServerIdentity) -> Self {
         let mappings = &source.subject_transforms;
         let join = |parts: Vec<&str>| {
             let parts: Vec<&str> =
@@ -78,9 +86,18 @@ impl Feed {
             let has_destination = !mapping.dest.is_empty();
             has_destination.then(|| Transform::new(&mapping.src, &mapping.dest).ok()).flatten()
         });
+        let mut label = source.name.clone();
+        if let Some(external) = &source.external {
+            label.push_str(&[":", &short_hash(external.api.as_bytes())].concat());
+        }
+        if let Some(consumer) = &source.consumer {
+            label.push_str(&[":C=", &short_hash(consumer.name.as_bytes())].concat());
+        }
         Self {
             origin: source.name.clone(),
+            label,
             is_mirror,
+            remote: Remote::of(source, server),
             next: 0,
             identity: String::new(),
             active: 0,
@@ -106,12 +123,13 @@ impl Feed {
 
     fn is_same(&self, other: &Self) -> bool {
         self.is_mirror == other.is_mirror
-            && self.origin == other.origin
+            && self.label == other.label
             && self.filter == other.filter
             && self.destination == other.destination
     }
 
-    fn filters(&self) -> &[Box<[u8]>] {
+    /// Patterns of what is wanted; none for everything.
+    pub(super) fn filters(&self) -> &[Box<[u8]>] {
         // One pattern for everything is no filter.
         match self.patterns.as_slice() {
             [all] if **all == *b">" => &[],
@@ -131,10 +149,13 @@ impl Feed {
 }
 
 /// The feeds of a configuration; those that were among `before` go on where they were.
-pub(super) fn feeds_of(config: &StreamConfig, before: Vec<Feed>) -> Vec<Feed> {
-    let is_local = |source: &&StreamSource| source.external.is_none();
-    let mirror = config.mirror.iter().filter(is_local).map(|source| Feed::new(source, true));
-    let sources = config.sources.iter().filter(is_local).map(|source| Feed::new(source, false));
+pub(super) fn feeds_of(
+    config: &StreamConfig,
+    before: Vec<Feed>,
+    server: &ServerIdentity,
+) -> Vec<Feed> {
+    let mirror = config.mirror.iter().map(|source| Feed::new(source, true, server));
+    let sources = config.sources.iter().map(|source| Feed::new(source, false, server));
     let mut feeds: Vec<Feed> = mirror.chain(sources).collect();
     for old in before {
         if let Some(feed) = feeds.iter_mut().find(|feed| feed.is_same(&old)) {
@@ -157,7 +178,7 @@ pub(super) fn replayed(feeds: &mut [Feed], headers: &[u8]) {
     };
     let Some(seq) = parse_uint(seq) else { return };
     let is_it = |feed: &&mut Feed| {
-        feed.origin.as_bytes() == origin
+        feed.label.as_bytes() == origin
             && feed.filter.as_bytes() == filter
             && feed.destination.as_bytes() == destination
     };
@@ -203,7 +224,11 @@ impl Engine {
         for index in &indices {
             let Some(stream) = self.streams.get_mut(*index) else { continue };
             stream.followers.clear();
-            edges.extend(stream.feeds.iter().map(|feed| (feed.origin.clone(), *index)));
+            let local = stream.feeds.iter().filter(|feed| feed.remote.is_none());
+            edges.extend(local.map(|feed| (feed.origin.clone(), *index)));
+            if stream.feeds.iter().any(|feed| feed.remote.is_some()) {
+                self.arm(*index, ctx.now);
+            }
         }
         for (origin, follower) in edges {
             let entry = self.shared.accounts.get(&account);
@@ -246,7 +271,7 @@ impl Engine {
         let account = stream.account;
         let mut feeds = std::mem::take(&mut stream.feeds);
         let mut is_hungry = false;
-        for feed in &mut feeds {
+        for feed in feeds.iter_mut().filter(|feed| feed.remote.is_none()) {
             let entry = self.shared.accounts.get(&account);
             let origin = entry.and_then(|entry| entry.streams.get(feed.origin.as_str())).copied();
             if let Some(origin) = origin {
@@ -287,11 +312,7 @@ impl Engine {
             }
             bytes += message.headers().len() + message.payload().len();
             let Some(stream) = self.streams.get_mut(index) else { break };
-            if feed.is_mirror {
-                mirror(stream, &mut self.shared, feed, &message, ctx);
-            } else {
-                source(stream, &mut self.shared, feed, &message, ctx);
-            }
+            take_over(stream, &mut self.shared, feed, &message, ctx);
             feed.next = seq + 1;
             feed.active = ctx.now;
             self.release(origin, seq, message.subject());
@@ -356,6 +377,21 @@ fn first_wanted(origin: &mut Stream, feed: &Feed) -> u64 {
     .max(1)
 }
 
+/// Stores a message of an origin.
+pub(super) fn take_over(
+    stream: &mut Stream,
+    shared: &mut Shared,
+    feed: &Feed,
+    message: &Message,
+    ctx: &mut Context<'_>,
+) {
+    if feed.is_mirror {
+        mirror(stream, shared, feed, message, ctx);
+    } else {
+        source(stream, shared, feed, message, ctx);
+    }
+}
+
 /// Stores a message with its sequence and time.
 fn mirror(
     stream: &mut Stream,
@@ -395,7 +431,7 @@ fn source(
     feed.map(message.subject(), shared.nuid.number(), &mut subject);
     let mut block = std::mem::take(&mut shared.headers);
     block.clear();
-    let mut from = [feed.origin.as_str(), &message.seq.to_string()].join(" ").into_bytes();
+    let mut from = [feed.label.as_str(), &message.seq.to_string()].join(" ").into_bytes();
     for part in [feed.filter.as_bytes(), feed.destination.as_bytes(), message.subject()] {
         from.push(b' ');
         from.extend_from_slice(part);
@@ -403,10 +439,19 @@ fn source(
     from.push(b' ');
     from.extend_from_slice(feed.identity.as_bytes());
     copy_foreign(message.headers(), &mut block, Some(&from));
-    let time = ctx.now.max(stream.store.extent().last_time);
-    let seq = store(stream, shared, time, &subject, &block, message.payload(), ctx);
-    if let Some(id) = id {
-        stream.dedup.insert(id, seq, time);
+    let counted = stream
+        .config
+        .allow_msg_counter
+        .then(|| counter::take_over(stream, shared, (&feed.origin, message), &subject, &mut block));
+    // A counter takes nothing that counts nothing.
+    if !matches!(counted, Some(None)) {
+        let body = counted.flatten();
+        let payload = body.as_deref().unwrap_or_else(|| message.payload());
+        let time = ctx.now.max(stream.store.extent().last_time);
+        let seq = store(stream, shared, time, &subject, &block, payload, ctx);
+        if let Some(id) = id {
+            stream.dedup.insert(id, seq, time);
+        }
     }
     shared.subject = subject;
     shared.headers = block;
@@ -421,11 +466,16 @@ fn store(
     payload: &[u8],
     ctx: &mut Context<'_>,
 ) -> u64 {
-    let ttl = PublishHeaders::read(headers).ttl.and_then(Ttl::parse);
+    let asked = PublishHeaders::read(headers);
     let record = Record { time, subject, headers, payload };
-    let ttl = ttl.filter(|_| stream.config.allow_msg_ttl);
+    let ttl = asked.ttl.and_then(Ttl::parse).filter(|_| stream.config.allow_msg_ttl);
+    // A roll-up that was allowed where it was published rolls up here too, if that is allowed here.
+    let rollup = check_rollup(&asked, stream).unwrap_or_default();
+    stream.store.begin_group();
     let seq = store_record(stream, shared, &record, ttl, ctx);
+    roll_up(stream, shared, rollup, subject, seq);
     enforce_limits(stream, shared, subject);
+    stream.store.end_group();
     seq
 }
 

@@ -7,6 +7,7 @@
 //! no clock: `now` comes in, as nanoseconds since 1970 that never go back.
 
 mod api;
+mod archive;
 mod batch;
 #[cfg(test)]
 mod batch_tests;
@@ -36,8 +37,11 @@ mod patterns;
 mod publish;
 mod publish_headers;
 mod recovery;
+mod remote_feed;
+mod restore;
 mod schedule;
 mod shared;
+mod snapshot;
 #[expect(clippy::module_inception, reason = "one stream among all that is about streams")]
 mod stream;
 pub mod time;

@@ -492,13 +492,7 @@ pub(super) fn store_grouped(
         return seq;
     }
     let seq = append(stream, shared, time, message, ctx);
-    match message.rollup {
-        None => {}
-        Some(Rollup::All) => {
-            stream.remove_below(seq, shared);
-        }
-        Some(Rollup::Subject) => remove_of_subject(stream, shared, message.subject, seq),
-    }
+    roll_up(stream, shared, message.rollup, message.subject, seq);
     enforce_limits(stream, shared, message.subject);
     seq
 }
@@ -586,6 +580,23 @@ fn check_room(
         }
     }
     Ok(())
+}
+
+/// Removes what a message that was stored as `seq` takes the place of.
+pub(super) fn roll_up(
+    stream: &mut Stream,
+    shared: &mut Shared,
+    rollup: Option<Rollup>,
+    subject: &[u8],
+    seq: u64,
+) {
+    match rollup {
+        None => {}
+        Some(Rollup::All) => {
+            stream.remove_below(seq, shared);
+        }
+        Some(Rollup::Subject) => remove_of_subject(stream, shared, subject, seq),
+    }
 }
 
 /// Removes messages of `subject` below `seq`.

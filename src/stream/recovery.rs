@@ -57,10 +57,12 @@ impl Engine {
     /// as it is now, if it is still there, and [`finish_recovery`](Self::finish_recovery) puts it
     /// in its place.
     pub fn forget(&mut self, id: StreamId, ctx: &mut Context<'_>) {
+        self.drop_restores(|stream| stream.id == id, ctx);
         let Some(index) = self.streams.find(id).map(|stream| stream.index) else { return };
-        let Some(stream) = self.streams.remove(index) else { return };
+        let Some(mut stream) = self.streams.remove(index) else { return };
         let kind = stream.store.kind();
         stream.unsubscribe(ctx);
+        stream.snapshots.clear((index, stream.account), ctx);
         self.shared.change_used(stream.account, kind, stream.bytes_counted, 0);
         self.shared.change_reserved(stream.account, kind, stream.config.max_bytes, 0);
         if let Some(account) = self.shared.accounts.get_mut(&stream.account) {
@@ -70,20 +72,8 @@ impl Engine {
 
     /// A message was stored after the snapshot.
     pub fn replay_appended(&mut self, id: StreamId, seq: u64, record: &Record<'_>) {
-        let Some(stream) = self.restored.streams.get_mut(&id) else { return };
-        if record.headers.is_empty() {
-            return;
-        }
-        feed::replayed(&mut stream.feeds, record.headers);
-        let headers = PublishHeaders::read(record.headers);
-        if let Some(msg_id) = headers.msg_id.filter(|id| !id.is_empty()) {
-            stream.dedup.insert(msg_id, seq, record.time);
-        }
-        if stream.config.allow_msg_ttl {
-            stream.expiry.replayed(seq, record.time, record.headers);
-        }
-        if stream.config.allow_msg_schedules {
-            stream.schedules.replayed(record.subject, seq, record.headers, record.time);
+        if let Some(stream) = self.restored.streams.get_mut(&id) {
+            stream.replay_appended(seq, record);
         }
     }
 
@@ -110,6 +100,8 @@ impl Engine {
                     stream.replace_config(config, &self.shared.server);
                 }
             }
+            [OWN_NOTE, RESTORING, ..] => stream.is_restoring = true,
+            [OWN_NOTE, RESTORED, ..] => stream.is_restoring = false,
             [OWN_NOTE, ..] | [] => {}
             _ => {
                 let (consumers, mut view) = stream.split(&mut self.shared);
@@ -125,6 +117,13 @@ impl Engine {
 
     /// Everything is replayed: streams whose account is there begin to work.
     pub fn finish_recovery(&mut self, ctx: &mut Context<'_>) {
+        // What a restore has left unfinished is nobody's.
+        let streams = &mut self.restored.streams;
+        let unfinished: Vec<StreamId> =
+            streams.iter().filter(|(_, s)| s.is_restoring).map(|(id, _)| *id).collect();
+        for stream in unfinished.into_iter().filter_map(|id| streams.remove(&id)) {
+            ctx.stores.delete(stream.id, stream.store);
+        }
         let accounts: Vec<AccountId> = self.shared.accounts.keys().copied().collect();
         for account in accounts {
             self.adopt(account, ctx);
@@ -136,6 +135,7 @@ impl Engine {
     pub fn snapshot(&self, id: StreamId, out: &mut Vec<u8>) {
         let stream = self.streams.find(id);
         let stream = stream.or_else(|| self.restored.streams.get(&id).map(|stream| &**stream));
+        let stream = stream.or_else(|| self.restores.find(id));
         if let Some(stream) = stream {
             stream.snapshot(out);
         }
@@ -181,15 +181,33 @@ impl Stream {
         config: StreamConfig,
         server: &super::view::ServerIdentity,
     ) {
-        self.feeds = feed::feeds_of(&config, std::mem::take(&mut self.feeds));
+        self.feeds = feed::feeds_of(&config, std::mem::take(&mut self.feeds), server);
         self.config = config;
         self.derived = Derived::new(&self.config, self.created, server);
         self.dedup.set_window(u64::try_from(self.config.duplicate_window).unwrap_or(0));
         self.age_not_before = 0;
     }
 
+    /// A message was stored that no publisher sent just now.
+    pub(super) fn replay_appended(&mut self, seq: u64, record: &Record<'_>) {
+        if record.headers.is_empty() {
+            return;
+        }
+        feed::replayed(&mut self.feeds, record.headers);
+        let headers = PublishHeaders::read(record.headers);
+        if let Some(msg_id) = headers.msg_id.filter(|id| !id.is_empty()) {
+            self.dedup.insert(msg_id, seq, record.time);
+        }
+        if self.config.allow_msg_ttl {
+            self.expiry.replayed(seq, record.time, record.headers);
+        }
+        if self.config.allow_msg_schedules {
+            self.schedules.replayed(record.subject, seq, record.headers, record.time);
+        }
+    }
+
     fn snapshot(&self, out: &mut Vec<u8>) {
-        out.push(SNAPSHOT_VERSION);
+        out.push(if self.is_restoring { UNFINISHED_VERSION } else { SNAPSHOT_VERSION });
         let mut config = Vec::new();
         self.config.write(&mut config);
         out.extend_from_slice(&(config.len() as u64).to_le_bytes());
@@ -203,8 +221,10 @@ impl Stream {
 
     fn restore(&mut self, mut bytes: &[u8], shared: &mut super::shared::Shared) -> Option<()> {
         let bytes = &mut bytes;
-        if take::<1>(bytes)? != [SNAPSHOT_VERSION] {
-            return None;
+        match take::<1>(bytes)? {
+            [SNAPSHOT_VERSION] => self.is_restoring = false,
+            [UNFINISHED_VERSION] => self.is_restoring = true,
+            _ => return None,
         }
         let len = usize::try_from(u64::from_le_bytes(take(bytes)?)).ok()?;
         let (config, rest) = bytes.split_at_checked(len)?;
@@ -274,4 +294,15 @@ pub(super) fn write_config_note(config: &StreamConfig) -> Vec<u8> {
 const OWN_NOTE: u8 = 0;
 /// Second byte: a configuration follows.
 const CONFIG_NOTE: u8 = 1;
+/// Second byte: the stream is being restored, and nobody's. Without this note it is not: one whose
+/// files are damaged must not be taken for unfinished.
+const RESTORING: u8 = 2;
+/// The note that a restore begins.
+pub(super) const RESTORING_NOTE: [u8; 2] = [OWN_NOTE, RESTORING];
+/// Second byte: the stream is restored.
+const RESTORED: u8 = 3;
+/// The note that a stream is restored.
+pub(super) const RESTORED_NOTE: [u8; 2] = [OWN_NOTE, RESTORED];
 const SNAPSHOT_VERSION: u8 = 1;
+/// The same of a stream that is still being restored.
+const UNFINISHED_VERSION: u8 = 2;

@@ -2,7 +2,7 @@
 
 use super::batch::Batches;
 use super::config::{Retention, StreamConfig};
-use super::consumer::{Consumers, Removal};
+use super::consumer::Consumers;
 use super::dedup::Dedup;
 use super::expiry::Expiry;
 use super::fast_batch::FastBatches;
@@ -11,6 +11,7 @@ use super::json::{write_string, Object};
 use super::nuid::short_hash;
 use super::schedule::Schedules;
 use super::shared::Shared;
+use super::snapshot::Snapshots;
 use super::time::format_time;
 use super::token::{Purpose, StreamIndex};
 use super::view::{JetStreamLimits, ServerIdentity, StreamView};
@@ -48,6 +49,10 @@ pub(super) struct Stream {
     pub(super) grew: bool,
     /// Those it is fed by may have messages for it.
     pub(super) is_hungry: bool,
+    /// Archives of it that are being sent.
+    pub(super) snapshots: Snapshots,
+    /// It is not there for anybody yet.
+    pub(super) is_restoring: bool,
     pub(super) schedules: Schedules,
     pub(super) batches: Batches,
     pub(super) fast_batches: FastBatches,
@@ -124,13 +129,15 @@ impl Stream {
             account_name,
             limits,
             derived: Derived::new(&config, created, server),
-            feeds: feeds_of(&config, Vec::new()),
+            feeds: feeds_of(&config, Vec::new(), server),
             config,
             created,
             store,
             consumers: Consumers::default(),
             dedup: Dedup::new(window, created),
             expiry: Expiry::default(),
+            snapshots: Snapshots::default(),
+            is_restoring: false,
             schedules: Schedules::default(),
             batches: Batches::default(),
             fast_batches: FastBatches::default(),
@@ -155,6 +162,11 @@ impl Stream {
         self.for_each_subscription(|token, pattern, _| {
             ctx.out.unsubscribe(token, self.account, pattern);
         });
+        for remote in self.feeds.iter().filter_map(|feed| feed.remote.as_ref()) {
+            remote.for_each_subscription(self.index, |purpose, pattern| {
+                ctx.out.unsubscribe(purpose.token(), self.account, pattern);
+            });
+        }
     }
 
     fn for_each_subscription(&self, mut each: impl FnMut(Token, &[u8], Option<&[u8]>)) {
@@ -215,10 +227,8 @@ impl Stream {
             return false;
         }
         self.expiry.removed(seq);
-        // Only what somebody asks to be removed is erased.
-        let removal = if erase { Removal::Deleted } else { Removal::Limits };
         let (consumers, _) = self.split(shared);
-        consumers.removed(seq, subject, removal);
+        consumers.removed(seq, subject);
         true
     }
 
@@ -273,6 +283,8 @@ impl Stream {
         also(self.batches.next_deadline());
         also(self.fast_batches.next_deadline());
         also(self.next_aged());
+        also(self.snapshots.next_deadline());
+        also(self.feeds.iter().filter_map(|feed| Some(feed.remote.as_ref()?.deadline())).min());
         deadline
     }
 }

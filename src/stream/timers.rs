@@ -6,7 +6,7 @@ use super::publish_headers::PublishHeaders;
 use super::shared::Shared;
 use super::stream::Stream;
 use super::time::{format_duration, SECOND};
-use super::{batch, schedule, Context};
+use super::{batch, schedule, snapshot, Context};
 
 /// Removes what is due, and forgets what is old.
 pub(super) fn run(stream: &mut Stream, shared: &mut Shared, ctx: &mut Context<'_>) {
@@ -20,6 +20,7 @@ pub(super) fn run(stream: &mut Stream, shared: &mut Shared, ctx: &mut Context<'_
     batch::expire(stream, shared, ctx);
     stream.fast_batches.expire(ctx.now);
     schedule::run(stream, shared, ctx);
+    snapshot::run(stream, shared, ctx);
     stream.settle(shared);
 }
 
@@ -31,6 +32,7 @@ fn run_age(stream: &mut Stream, shared: &mut Shared, ctx: &mut Context<'_>) {
     let is_plain = stream.expiry.kept_count() == 0 && stream.derived.marker_ttl == 0;
     if is_plain {
         if stream.store.extent().first_seq < end {
+            stream.consumers.expiring(end);
             stream.remove_below(end, shared);
         }
     } else {

@@ -45,6 +45,10 @@ pub enum Purpose {
     SnapshotAck(StreamIndex, u32),
     /// A chunk of a stream that is restored; the number is the restore's.
     Restore(u32),
+    /// A message of an origin that feeds the stream; the number is the attempt's.
+    FeedData(StreamIndex, u32),
+    /// What such an origin answers.
+    FeedReply(StreamIndex, u32),
 }
 
 impl Purpose {
@@ -63,6 +67,8 @@ impl Purpose {
             Self::Flow(stream, consumer) => (9, stream, consumer),
             Self::SnapshotAck(stream, consumer) => (10, stream, consumer),
             Self::Restore(number) => (11, no_stream, number),
+            Self::FeedData(stream, number) => (12, stream, number),
+            Self::FeedReply(stream, number) => (13, stream, number),
         };
         let stream = u64::from(stream.slot) << 40 | u64::from(stream.lap) << 32;
         Token(kind << 60 | stream | u64::from(consumer))
@@ -88,6 +94,8 @@ impl Purpose {
             9 => Self::Flow(stream, consumer),
             10 => Self::SnapshotAck(stream, consumer),
             11 => Self::Restore(consumer),
+            12 => Self::FeedData(stream, consumer),
+            13 => Self::FeedReply(stream, consumer),
             _ => return None,
         })
     }
@@ -115,6 +123,8 @@ mod tests {
             Purpose::Flow(stream, 0),
             Purpose::SnapshotAck(stream, 1),
             Purpose::Restore(9),
+            Purpose::FeedData(stream, 7),
+            Purpose::FeedReply(stream, u32::MAX),
         ] {
             assert_eq!(Purpose::of(purpose.token()), Some(purpose));
         }

@@ -3,7 +3,7 @@
 
 use super::config::StreamConfig;
 use super::json::Object;
-use super::nuid::Nuid;
+use super::nuid::{short_hash, Nuid};
 use super::outbox::Outgoing;
 use super::token::StreamIndex;
 use super::Context;
@@ -26,9 +26,17 @@ pub struct ServerIdentity {
     pub domain: String,
     /// Bytes a message may have.
     pub max_payload: usize,
+    /// Subjects of acknowledgements and flow control name the domain and the account.
+    pub has_long_acks: bool,
 }
 
 impl ServerIdentity {
+    /// The two tokens that long subjects name a domain and an account with.
+    pub(super) fn long_tokens(&self, account: &str) -> String {
+        let domain = if self.domain.is_empty() { "_" } else { &self.domain };
+        [domain, ".", &short_hash(account.as_bytes()), "."].concat()
+    }
+
     /// Metadata that configurations in replies carry and stored ones do not.
     pub fn response_metadata(&self) -> [(&str, &str); 2] {
         [("_nats.level", API_LEVEL_TEXT), ("_nats.ver", &self.version)]
@@ -116,6 +124,27 @@ pub struct ApiCall<'a> {
     pub payload: &'a [u8],
     /// Unknown keys are refused.
     pub strict: bool,
+}
+
+/// Who asked, as advisories say it.
+#[derive(Clone, Debug)]
+pub(super) struct ClientInfo(Vec<u8>);
+
+impl ClientInfo {
+    /// Somebody of an account.
+    pub(super) fn of(account: &str, server: &str) -> Self {
+        let mut text = Vec::new();
+        let mut object = Object::open(&mut text);
+        object.string("acc", account);
+        object.string("server", server);
+        object.close();
+        Self(text)
+    }
+
+    /// Appends it as a JSON object.
+    pub(super) fn write(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.0);
+    }
 }
 
 /// A stream as its consumers see it.

@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, TcpStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
@@ -52,22 +52,36 @@ impl Broker {
 
     /// Starts a broker with exactly these arguments (and `BROKER_ARGS`).
     pub(crate) fn start_with(args: &[&str]) -> Self {
-        let mut broker = Self::spawn(args);
+        Self::spawn(args).ready()
+    }
+
+    /// Starts another program that says what a broker says, with exactly these arguments.
+    #[allow(dead_code, reason = "few test binaries compare with another server")]
+    pub(crate) fn start_other(program: &Path, args: &[&str]) -> Self {
+        Self::spawn_program(program, args.iter().copied()).ready()
+    }
+
+    fn ready(mut self) -> Self {
+        let broker = &mut self;
         broker.wait_log("Server is ready");
         let listening = broker.wait_log("Listening for client connections on ");
         let (_, address) = listening.rsplit_once(" on ").expect("an address in the log");
         let (host, port) = address.trim().rsplit_once(':').expect("host and port in the log");
         broker.host = host.trim_matches(['[', ']']).to_owned();
         broker.port = port.parse().expect("a port number in the log");
-        broker
+        self
     }
 
     /// Spawns the process without waiting for it to be ready.
     pub(crate) fn spawn(args: &[&str]) -> Self {
         let more = std::env::var("BROKER_ARGS").unwrap_or_default();
-        let mut child = Command::new(Self::binary())
+        let args = args.iter().copied().chain(more.split_whitespace());
+        Self::spawn_program(&Self::binary(), args)
+    }
+
+    fn spawn_program<'a>(program: &Path, args: impl Iterator<Item = &'a str>) -> Self {
+        let mut child = Command::new(program)
             .args(args)
-            .args(more.split_whitespace())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())

@@ -31,6 +31,7 @@ impl Engine {
         let mut stream = *stream;
         stream.batches.clear(&mut self.shared);
         stream.unsubscribe(ctx);
+        stream.snapshots.clear((index, stream.account), ctx);
         let (account, kind) = (stream.account, stream.store.kind());
         self.shared.change_used(account, kind, stream.bytes_counted, 0);
         self.shared.change_reserved(account, kind, stream.config.max_bytes, 0);

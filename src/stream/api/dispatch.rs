@@ -7,7 +7,7 @@ use crate::stream::engine::Engine;
 use crate::stream::json::{parse_first, Decoder, Field, JsonError, Object, Value};
 use crate::stream::outbox::Outgoing;
 use crate::stream::token::StreamIndex;
-use crate::stream::view::{advise, ApiCall, API_LEVEL};
+use crate::stream::view::{advise, ApiCall, ClientInfo, API_LEVEL};
 use crate::stream::{ApiError, Context, Incoming};
 use crate::subject::AccountId;
 
@@ -65,13 +65,13 @@ enum Action {
 
 /// The answer to a request.
 #[derive(Debug, Default)]
-pub(super) struct Answer {
+pub(in crate::stream) struct Answer {
     /// Header block; empty for all but few.
     pub(super) headers: Vec<u8>,
-    pub(super) body: Vec<u8>,
+    pub(in crate::stream) body: Vec<u8>,
     pub(super) is_error: bool,
     /// What has to be durable before it is told.
-    pub(super) gate: Commit,
+    pub(in crate::stream) gate: Commit,
 }
 
 const PAGED: &str = ",\"total\":0,\"offset\":0,\"limit\":0";
@@ -208,8 +208,8 @@ impl Engine {
             Action::StreamPurge => self.stream_purge(request),
             Action::MsgGet => self.msg_get(request),
             Action::MsgDelete => self.msg_delete(request),
-            Action::Snapshot => Err(self.refuse_snapshot(request)),
-            Action::Restore => Err(self.refuse_restore(request)),
+            Action::Snapshot => self.stream_snapshot(request, ctx),
+            Action::Restore => self.stream_restore(request, ctx),
             Action::Consumer => self.consumer_api(request, ctx),
             Action::ClusterOnly | Action::Elsewhere => Err(ApiError::CLUSTER_REQUIRED),
         };
@@ -249,28 +249,6 @@ impl Engine {
         Ok(Answer { headers, body, is_error, gate })
     }
 
-    /// Streams cannot be taken out yet: said at once, rather than to let a client wait.
-    fn refuse_snapshot(&self, request: &Request<'_>) -> ApiError {
-        if self.find_stream(request.account, request.stream).is_none() {
-            return ApiError::STREAM_NOT_FOUND;
-        }
-        if is_empty_request(request.payload) {
-            return ApiError::BAD_REQUEST;
-        }
-        ApiError::STREAM_SNAPSHOT.with("not supported by this server")
-    }
-
-    /// Nor can they be put back.
-    fn refuse_restore(&self, request: &Request<'_>) -> ApiError {
-        if is_empty_request(request.payload) {
-            return ApiError::BAD_REQUEST;
-        }
-        if self.find_stream(request.account, request.stream).is_some() {
-            return ApiError::STREAM_NAME_EXIST_RESTORE_FAILED;
-        }
-        ApiError::STREAM_RESTORE.with("not supported by this server")
-    }
-
     /// Says an answer, counts it, and tells auditors.
     pub(super) fn send(&mut self, request: &Request<'_>, answer: &Answer, ctx: &mut Context<'_>) {
         if let Some(account) = self.shared.accounts.get_mut(&request.account) {
@@ -293,7 +271,9 @@ impl Engine {
                 },
             );
         }
-        let is_audited = answer.is_error || request.verb.action != Action::MsgGet;
+        // What a consumer takes itself is not audited.
+        let is_audited = (answer.is_error || request.verb.action != Action::MsgGet)
+            && request.verb.name != "CONSUMER.RESET";
         if is_audited {
             self.audit(request, answer, ctx);
         }
@@ -302,7 +282,8 @@ impl Engine {
     fn audit(&mut self, request: &Request<'_>, answer: &Answer, ctx: &mut Context<'_>) {
         let shared = &mut self.shared;
         let Some(account) = shared.accounts.get(&request.account) else { return };
-        let (server, account_name) = (&shared.server, &account.name);
+        let server = &shared.server;
+        let client = ClientInfo::of(&account.name, &server.name);
         advise(
             ctx,
             server,
@@ -313,10 +294,7 @@ impl Engine {
             "advisory.v1.api_audit",
             |object| {
                 object.string("server", &server.name);
-                let mut client = object.object("client");
-                client.string("acc", account_name);
-                client.string("server", &server.name);
-                client.close();
+                client.write(object.key("client"));
                 object.string("subject", request.subject);
                 object.string_some("request", &String::from_utf8_lossy(request.payload));
                 object.string("response", &String::from_utf8_lossy(&answer.body));
@@ -388,7 +366,7 @@ impl Verb {
 }
 
 /// The answer that says an error.
-fn refuse(verb: &Verb, error: &ApiError) -> Answer {
+pub(super) fn refuse(verb: &Verb, error: &ApiError) -> Answer {
     let mut answer = Answer::of(verb, Commit::NONE, |object| error.write(object.key("error")));
     answer.body.pop();
     answer.body.extend_from_slice(verb.tail.as_bytes());
@@ -398,7 +376,7 @@ fn refuse(verb: &Verb, error: &ApiError) -> Answer {
 }
 
 /// The verb of a subject without its prefix, the stream, and the rest.
-fn find_verb(asked: &str) -> Option<(&'static Verb, &str, &str)> {
+pub(super) fn find_verb(asked: &str) -> Option<(&'static Verb, &str, &str)> {
     VERBS.iter().find_map(|verb| {
         let after = asked.strip_prefix(verb.name)?;
         if after.is_empty() {

@@ -212,13 +212,17 @@ fn write_feeds(object: &mut Object<'_>, stream: &Stream, now: u64) {
             nested.string("deliver", &external.deliver);
             nested.close();
         }
-        let feed = if source.external.is_none() { feeds.next() } else { None };
+        let feed = feeds.next();
         let state = feed.map(|feed| feed.state(now));
         inner.uint("lag", state.map_or(0, |state| state.lag));
         if stream.config.mirror.is_none() {
             inner.uint_some("seq", state.map_or(0, |state| state.seq));
         }
         inner.int("active", state.map_or(-1, |state| state.active));
+        let remote = feed.and_then(|feed| feed.remote.as_ref());
+        if let Some(error) = remote.and_then(|remote| remote.error()) {
+            error.write(inner.key("error"));
+        }
         inner.string_some("filter_subject", &source.filter_subject);
         if !source.subject_transforms.is_empty() {
             let array = inner.array("subject_transforms");
@@ -247,9 +251,15 @@ pub(in crate::stream) fn write_state(
     stream: &Stream,
     detail: &StateDetail<'_>,
 ) {
+    let mut state = object.object("state");
+    write_state_keys(&mut state, stream, detail);
+    state.close();
+}
+
+/// The keys of that state.
+pub(super) fn write_state_keys(state: &mut Object<'_>, stream: &Stream, detail: &StateDetail<'_>) {
     let store = &stream.store;
     let extent = store.extent();
-    let mut state = object.object("state");
     state.uint("messages", extent.messages);
     state.uint("bytes", extent.bytes);
     state.uint("first_seq", extent.first_seq);
@@ -279,17 +289,26 @@ pub(in crate::stream) fn write_state(
     state.uint_some("num_deleted", deleted);
     if detail.deleted && deleted > 0 {
         let mut array = state.array("deleted");
-        let mut left = DELETED_MAX;
-        store.for_each_gap(&mut |first, last| {
+        let mut left = deleted.min(DELETED_MAX);
+        let mut list = |first: u64, last: u64| {
             let last = last.min(first.saturating_add(left.saturating_sub(1)));
             (first..=last).for_each(|seq| array.uint(seq));
             left = left.saturating_sub(last - first + 1);
             left > 0
+        };
+        let (mut inside, mut has_room) = (0, true);
+        store.for_each_gap(&mut |first, last| {
+            inside += last - first + 1;
+            has_room = list(first, last);
+            has_room
         });
+        // What is missing at the end lies between no two messages.
+        if has_room && inside < deleted {
+            list(extent.last_seq - (deleted - inside) + 1, extent.last_seq);
+        }
         array.close();
     }
     state.uint("consumer_count", stream.consumers.count() as u64);
-    state.close();
 }
 
 fn write_page(object: &mut Object<'_>, total: usize, offset: usize, limit: usize) {

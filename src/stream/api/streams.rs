@@ -1,5 +1,6 @@
 //! `STREAM.CREATE` and `STREAM.UPDATE`.
 
+use super::archives::no_room;
 use super::dispatch::{bad_json, Answer, Request};
 use super::info::{write_info, StateDetail};
 use crate::store::StorageKind;
@@ -94,7 +95,7 @@ impl Engine {
     }
 
     /// Publishes the advisory of a stream that was made, changed or deleted.
-    pub(super) fn stream_action(
+    pub(in crate::stream) fn stream_action(
         &mut self,
         index: StreamIndex,
         action: &str,
@@ -136,12 +137,12 @@ impl Engine {
         Ok(asked)
     }
 
-    fn account_limits(&self, account: AccountId) -> Result<JetStreamLimits, ApiError> {
+    pub(super) fn account_limits(&self, account: AccountId) -> Result<JetStreamLimits, ApiError> {
         let account = self.shared.accounts.get(&account);
         account.and_then(|account| account.limits).ok_or(ApiError::NOT_ENABLED_FOR_ACCOUNT)
     }
 
-    fn check_config(
+    pub(super) fn check_config(
         &self,
         account: AccountId,
         limits: &JetStreamLimits,
@@ -158,7 +159,7 @@ impl Engine {
     }
 
     /// Whether the bytes a stream reserves are there; `before` is what it has reserved.
-    fn check_reservation(
+    pub(super) fn check_reservation(
         &self,
         account: AccountId,
         limits: &JetStreamLimits,
@@ -179,13 +180,14 @@ impl Engine {
         if fits(self.shared.reserved.get(kind), more, server) && fits(reserved, more, account) {
             return Ok(());
         }
-        Err(match kind {
-            StorageKind::File => ApiError::STORAGE_RESOURCES_EXCEEDED,
-            StorageKind::Memory => ApiError::MEMORY_RESOURCES_EXCEEDED,
-        })
+        Err(no_room(kind))
     }
 
-    fn check_overlap(&self, account: AccountId, config: &StreamConfig) -> Result<(), ApiError> {
+    pub(super) fn check_overlap(
+        &self,
+        account: AccountId,
+        config: &StreamConfig,
+    ) -> Result<(), ApiError> {
         let Some(account) = self.shared.accounts.get(&account) else { return Ok(()) };
         let others = account.streams.iter().filter(|(name, _)| ***name != *config.name);
         for stream in others.filter_map(|(_, index)| self.streams.get(*index)) {
@@ -208,13 +210,34 @@ impl Engine {
     ) -> Result<StreamIndex, ApiError> {
         let full = || ApiError::STREAM_CREATE.with("error creating store for stream");
         let index = self.streams.next_index().ok_or_else(full)?;
+        let mut stream = self.make_stream(account, config, false, ctx)?;
+        stream.index = index;
+        if stream.config.first_seq > 0 {
+            stream.store.skip_to(stream.config.first_seq);
+        }
+        stream.subscribe(ctx);
+        self.insert_stream(stream);
+        Ok(index)
+    }
+
+    /// Makes a stream that is in no table yet.
+    pub(super) fn make_stream(
+        &mut self,
+        account: AccountId,
+        config: StreamConfig,
+        is_restoring: bool,
+        ctx: &mut Context<'_>,
+    ) -> Result<Box<Stream>, ApiError> {
         let limits = self.account_limits(account)?;
         let entry = self.shared.accounts.get(&account);
         let account_name = entry.map(|entry| entry.name.clone()).unwrap_or_default();
         let head = super::super::recovery::write_head(&account_name, &config, ctx.now);
-        let (id, store) = ctx.stores.create(config.storage, &head).map_err(|_| full())?;
+        let (id, store) = ctx
+            .stores
+            .create(config.storage, &head)
+            .map_err(|_| ApiError::STREAM_CREATE.with("error creating store for stream"))?;
         let mut stream = Stream::new(
-            index,
+            StreamIndex { slot: 0, lap: 0 },
             id,
             account,
             account_name,
@@ -224,12 +247,11 @@ impl Engine {
             store,
             &self.shared.server,
         );
-        if stream.config.first_seq > 0 {
-            stream.store.skip_to(stream.config.first_seq);
+        if is_restoring {
+            stream.is_restoring = true;
+            stream.store.note(&super::super::recovery::RESTORING_NOTE);
         }
-        stream.subscribe(ctx);
-        self.insert_stream(Box::new(stream));
-        Ok(index)
+        Ok(Box::new(stream))
     }
 
     /// Puts a stream into the table and its account.

@@ -29,13 +29,17 @@ impl Delivery {
         }
     }
 
-    /// Reads an ack subject of the consumer with that `prefix`; one that does
-    /// not start with it is taken for the longer form, which names domain and
-    /// account as well and may end with more tokens.
+    /// Reads an ack subject of the consumer that writes them with that `prefix`. One that does not
+    /// start with it is of the other form: the longer one names domain and account as well and may
+    /// end with more tokens, the shorter one never has more than its [`SHORT_FORM_TOKENS`].
     pub(super) fn parse(prefix: &[u8], subject: &[u8]) -> Option<Self> {
         let rest = match subject.strip_prefix(prefix) {
             Some(rest) => rest,
-            None => after_tokens(subject, LONG_FORM_NAMES)?,
+            None => {
+                let tokens = subject.split(|byte| *byte == b'.').count();
+                let is_short = tokens == SHORT_FORM_TOKENS;
+                after_tokens(subject, if is_short { SHORT_FORM_NAMES } else { LONG_FORM_NAMES })?
+            }
         };
         let mut numbers = rest.split(|byte| *byte == b'.');
         let mut next = || parse_number(numbers.next()?);
@@ -49,8 +53,32 @@ impl Delivery {
     }
 }
 
+/// What the reply subject of a message says that another server's consumer delivered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::stream) struct Place {
+    /// The message's sequence in its stream.
+    pub(in crate::stream) stream_seq: u64,
+    /// Number of the delivery.
+    pub(in crate::stream) consumer_seq: u64,
+    /// When it was stored.
+    pub(in crate::stream) time: u64,
+    /// Messages that are left.
+    pub(in crate::stream) pending: u64,
+}
+
+/// Reads an ack subject of whatever consumer.
+pub(in crate::stream) fn place_of_ack(subject: &[u8]) -> Option<Place> {
+    subject.strip_prefix(b"$JS.ACK.")?;
+    let delivery = Delivery::parse(b"\0", subject)?;
+    let Delivery { stream_seq, consumer_seq, time, pending, .. } = delivery;
+    Some(Place { stream_seq, consumer_seq, time, pending })
+}
+
 /// Tokens of the longer form before the numbers: `$JS.ACK.domain.account.stream.consumer`.
 const LONG_FORM_NAMES: usize = 6;
+/// The same of the shorter form: `$JS.ACK.stream.consumer`.
+const SHORT_FORM_NAMES: usize = 4;
+const SHORT_FORM_TOKENS: usize = 9;
 
 fn after_tokens(subject: &[u8], count: usize) -> Option<&[u8]> {
     let mut rest = subject;
@@ -209,6 +237,16 @@ mod tests {
             let subject = format!("$JS.ACK.hub.NUmM6cRx.S.c.2.1.4.1795254353362544780.2{end}");
             assert_eq!(Delivery::parse(b"$JS.ACK.S.c.", subject.as_bytes()), Some(DELIVERY));
         }
+    }
+
+    #[test]
+    fn a_consumer_that_writes_the_long_form_reads_the_short_one() {
+        let long = b"$JS.ACK._.NUmM6cRx.S.c.";
+        let mut subject = Vec::new();
+        DELIVERY.write(long, &mut subject);
+        assert_eq!(Delivery::parse(long, &subject), Some(DELIVERY));
+        let short = b"$JS.ACK.S.c.2.1.4.1795254353362544780.2";
+        assert_eq!(Delivery::parse(long, short), Some(DELIVERY));
     }
 
     #[test]

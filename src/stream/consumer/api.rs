@@ -75,7 +75,7 @@ impl Consumers {
             "CONSUMER.DELETE" => self.delete_named(call, view, ctx, &mut answer.body),
             "CONSUMER.PAUSE" => self.pause(call, view, ctx, &mut answer.body),
             "CONSUMER.UNPIN" => self.unpin(call, view, ctx, &mut answer.body),
-            "CONSUMER.RESET" => self.reset(call, view, ctx, &mut answer.body),
+            "CONSUMER.RESET" => self.reset(call, view, ctx, answer),
             "CONSUMER.LEADER.STEPDOWN" => Err(ApiError::CLUSTER_REQUIRED),
             _ => Ok(()),
         };
@@ -98,13 +98,7 @@ impl Consumers {
         let mut config = request.config;
         let identity = view.identity;
         if config.direct || config.sourcing {
-            let wanted = HeaderBlock::new(call.headers).get(b"Nats-Stream-Identity");
-            if wanted.is_some_and(|wanted| wanted != identity.as_bytes()) {
-                return Err(ApiError::CONSUMER_STREAM_IDENTITY_MISMATCH.with(identity));
-            }
-            answer.headers.extend_from_slice(b"NATS/1.0\r\nNats-Stream-Identity: ");
-            answer.headers.extend_from_slice(identity.as_bytes());
-            answer.headers.extend_from_slice(b"\r\n\r\n");
+            identify(call, identity, answer)?;
         }
         if config.direct && config.sourcing {
             config.name = [&config.name, "-", &view.nuid.name(8)].concat();
@@ -411,10 +405,14 @@ impl Consumers {
         call: &ApiCall<'_>,
         view: &mut StreamView<'_>,
         ctx: &mut Context<'_>,
-        body: &mut Vec<u8>,
+        answer: &mut Answer,
     ) -> Result<(), ApiError> {
         // Nobody listens there without the consumer.
         let Ok(index) = self.find(call.rest) else { return Ok(()) };
+        if HeaderBlock::new(call.headers).get(IDENTITY).is_some() {
+            identify(call, view.identity, answer)?;
+        }
+        let body = &mut answer.body;
         let mut seq = 0;
         if !call.payload.is_empty() {
             json::parse(call.payload).map_err(|c| invalid_json(without_offset(c)))?;
@@ -453,6 +451,8 @@ impl Consumers {
         }
         consumer.start_at(seq);
         self.keep_state(index, view);
+        // Whoever asks has begun to listen, and the server is not told of its own subscriptions.
+        self.look_for_listener(index, view, ctx);
         self.touch(index, ctx.now);
         self.write_info(index, call.verb, view, ctx, body, Some(seq));
         Ok(())
@@ -495,6 +495,17 @@ impl Consumer {
         self.ack_floor = before;
         self.flow.start_over();
     }
+}
+
+/// Says which stream it is to one that asks on behalf of another stream, unless that expects
+/// another one.
+fn identify(call: &ApiCall<'_>, identity: &str, answer: &mut Answer) -> Result<(), ApiError> {
+    let wanted = HeaderBlock::new(call.headers).get(IDENTITY).unwrap_or_default();
+    if !wanted.is_empty() && wanted != identity.as_bytes() {
+        return Err(ApiError::CONSUMER_STREAM_IDENTITY_MISMATCH.with(identity));
+    }
+    answer.headers = [b"NATS/1.0\r\n", IDENTITY, b": ", identity.as_bytes(), b"\r\n\r\n"].concat();
+    Ok(())
 }
 
 /// Reads a create request and takes the names from its subject.
@@ -610,6 +621,8 @@ fn invalid_json(complaint: JsonError) -> ApiError {
     ApiError::INVALID_JSON.with(complaint.0)
 }
 
+/// The header that says which stream of its name it is.
+const IDENTITY: &[u8] = b"Nats-Stream-Identity";
 /// Names in one answer.
 const NAMES_MAX: usize = 1024;
 /// Consumers in one answer.

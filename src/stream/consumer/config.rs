@@ -165,7 +165,7 @@ impl ConsumerConfig {
         Ok(config)
     }
 
-    fn decode_field(
+    pub(super) fn decode_field(
         &mut self,
         decoder: &mut Decoder,
         key: &str,

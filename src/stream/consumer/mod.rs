@@ -18,6 +18,7 @@ mod ack;
 mod acks;
 mod advisories;
 mod api;
+mod archive;
 mod config;
 mod cursor;
 mod delivery;
@@ -42,9 +43,10 @@ mod validate;
 mod validate_tests;
 mod waiting;
 
+pub(in crate::stream) use ack::place_of_ack;
 pub use api::{check_create, refuse, Answer};
 pub use config::{
     AckPolicy, ConsumerAction, ConsumerConfig, CreateRequest, DeliverPolicy, PriorityPolicy,
     ReplayPolicy,
 };
-pub use table::{Consumers, Removal};
+pub use table::Consumers;

@@ -10,6 +10,7 @@ use super::unacked::UnackedMessages;
 use super::validate::sampling;
 use super::waiting::WaitingQueue;
 use crate::store::{Message, StreamStore};
+use crate::stream::StreamView;
 
 /// A place in the sequence of deliveries.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -42,9 +43,9 @@ pub(super) struct Consumer {
     pub(super) created: u64,
     pub(super) config: ConsumerConfig,
     pub(super) filters: Filters,
-    /// `$JS.ACK.<stream>.<consumer>.`
+    /// `$JS.ACK.<stream>.<consumer>.`, or `$JS.ACK.<domain>.<account>.<stream>.<consumer>.`
     pub(super) ack_prefix: Vec<u8>,
-    /// `$JS.FC.<stream>.<consumer>.`
+    /// The same with `$JS.FC.`
     pub(super) flow_prefix: Vec<u8>,
     pub(super) cursor: Cursor,
     pub(super) delivered: Mark,
@@ -104,8 +105,8 @@ impl Consumer {
     ) -> Self {
         let mut consumer = Self {
             index,
-            ack_prefix: ["$JS.ACK.", stream, ".", &name, "."].concat().into_bytes(),
-            flow_prefix: ["$JS.FC.", stream, ".", &name, "."].concat().into_bytes(),
+            ack_prefix: prefix("$JS.ACK.", "", stream, &name),
+            flow_prefix: prefix("$JS.FC.", "", stream, &name),
             name,
             created,
             config: ConsumerConfig::default(),
@@ -139,6 +140,15 @@ impl Consumer {
         };
         consumer.configure(config);
         consumer
+    }
+
+    /// Subjects are written as the server is told to.
+    pub(super) fn set_prefixes(&mut self, view: &StreamView<'_>) {
+        if view.server.has_long_acks {
+            let tokens = view.server.long_tokens(view.account_name);
+            self.ack_prefix = prefix("$JS.ACK.", &tokens, view.name(), &self.name);
+            self.flow_prefix = prefix("$JS.FC.", &tokens, view.name(), &self.name);
+        }
     }
 
     /// Takes over a configuration.
@@ -323,6 +333,10 @@ impl Consumer {
     pub(super) fn has_pins(&self) -> bool {
         self.config.priority_policy == PriorityPolicy::PinnedClient
     }
+}
+
+fn prefix(root: &str, tokens: &str, stream: &str, consumer: &str) -> Vec<u8> {
+    [root, tokens, stream, ".", consumer, "."].concat().into_bytes()
 }
 
 /// What the deliveries of a call share, to be used again.

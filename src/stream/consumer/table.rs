@@ -8,21 +8,11 @@ use super::acks::Acknowledged;
 use super::notes::{self, kind, NOTE};
 use super::state::{Consumer, Scratch};
 use super::status;
+use super::unacked::Unacked;
 use crate::proto::HeaderBlock;
 use crate::store::{Commit, Message, StorageKind};
-use crate::stream::{
-    short_hash, ConsumerLimits, Context, Incoming, Outgoing, Purpose, Retention, StreamView,
-};
+use crate::stream::{ConsumerLimits, Context, Incoming, Outgoing, Purpose, Retention, StreamView};
 use crate::subject::matches;
-
-/// Why a message is no longer in its stream.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Removal {
-    /// Somebody removed it.
-    Deleted,
-    /// The stream's limits did.
-    Limits,
-}
 
 /// The consumers of one stream. The stream calls
 ///
@@ -56,7 +46,7 @@ pub struct Consumers {
     /// Consumers that deliver without being asked.
     pushes: usize,
     /// Messages that were removed before they were acknowledged, to be told.
-    terminated: Vec<(u32, Delivery, Removal)>,
+    terminated: Vec<(u32, Delivery)>,
 }
 
 impl Default for Consumers {
@@ -212,23 +202,25 @@ impl Consumers {
     }
 
     /// A message was removed, not by a consumer; its subject, if that is known.
-    pub fn removed(&mut self, seq: u64, subject: Option<&[u8]>, removal: Removal) {
+    pub fn removed(&mut self, seq: u64, subject: Option<&[u8]>) {
         for consumer in self.slots.iter_mut().flatten() {
             consumer.cursor.removed(seq, subject, &consumer.filters);
             let Some(entry) = consumer.unacked.get(seq).copied() else { continue };
             consumer.forget(seq);
-            let delivery = Delivery {
-                deliveries: u64::from(entry.deliveries),
-                stream_seq: seq,
-                consumer_seq: entry.consumer_seq,
-                time: 0,
-                pending: 0,
-            };
-            self.terminated.push((consumer.index, delivery, removal));
+            self.terminated.push((consumer.index, delivery_of(&entry)));
             if !consumer.is_listed {
                 consumer.is_listed = true;
                 self.changed.push(consumer.index);
             }
+        }
+    }
+
+    /// All messages below `seq` are about to go for their age: it is told which of them nobody has
+    /// acknowledged.
+    pub fn expiring(&mut self, seq: u64) {
+        for consumer in self.slots.iter().flatten() {
+            let late = consumer.unacked.iter().take_while(|entry| entry.stream_seq < seq);
+            self.terminated.extend(late.map(|entry| (consumer.index, delivery_of(entry))));
         }
     }
 
@@ -432,6 +424,7 @@ impl Consumers {
             consumer.reconcile(view.store);
             consumer.is_paused = consumer.paused_until(ctx.now).is_some();
             consumer.active_at = ctx.now;
+            consumer.set_prefixes(view);
             set_kept(consumer, view);
             let index = consumer.index;
             self.subscribe(index, view, ctx);
@@ -440,25 +433,37 @@ impl Consumers {
         }
     }
 
-    /// Puts a new consumer into the table.
+    /// Puts a new consumer into the table, and tells who wants to know.
     pub(super) fn add(
         &mut self,
-        mut consumer: Consumer,
+        consumer: Consumer,
         view: &mut StreamView<'_>,
         ctx: &mut Context<'_>,
     ) {
-        set_kept(&mut consumer, view);
-        consumer.is_paused = consumer.paused_until(ctx.now).is_some();
         let index = consumer.index;
-        self.put(consumer);
-        self.keep_state(index, view);
-        self.subscribe(index, view, ctx);
+        self.add_quietly(consumer, view, ctx);
         if let Some(consumer) = self.get(index) {
             consumer.advise_action(view, ctx, "CREATED", "create");
             if consumer.is_paused {
                 consumer.advise_pause(view, ctx, true);
             }
         }
+    }
+
+    /// Puts a new consumer into the table.
+    pub(super) fn add_quietly(
+        &mut self,
+        mut consumer: Consumer,
+        view: &mut StreamView<'_>,
+        ctx: &mut Context<'_>,
+    ) {
+        consumer.set_prefixes(view);
+        set_kept(&mut consumer, view);
+        consumer.is_paused = consumer.paused_until(ctx.now).is_some();
+        let index = consumer.index;
+        self.put(consumer);
+        self.keep_state(index, view);
+        self.subscribe(index, view, ctx);
         self.look_for_listener(index, view, ctx);
         self.touch(index, ctx.now);
     }
@@ -518,14 +523,14 @@ impl Consumers {
         if matches!(consumer.config.ack_policy, AckPolicy::Explicit | AckPolicy::All) {
             let short = ["$JS.ACK.", stream, ".", name, ".*.*.*.*.*"].concat();
             each(ctx, Purpose::Ack(view.index, consumer.index), view.account, &short);
-            let domain =
-                if view.server.domain.is_empty() { "_" } else { view.server.domain.as_str() };
-            let hash = short_hash(view.account_name.as_bytes());
-            let long = ["$JS.ACK.", domain, ".", &hash, ".", stream, ".", name, ".>"].concat();
+            let tokens = view.server.long_tokens(view.account_name);
+            let long = ["$JS.ACK.", &tokens, stream, ".", name, ".>"].concat();
             each(ctx, Purpose::AckLong(view.index, consumer.index), view.account, &long);
         }
         if consumer.config.flow_control {
-            let flow = ["$JS.FC.", stream, ".", name, ".*"].concat();
+            let mut flow = consumer.flow_prefix.clone();
+            flow.push(b'*');
+            let flow = String::from_utf8_lossy(&flow);
             each(ctx, Purpose::Flow(view.index, consumer.index), view.account, &flow);
         }
     }
@@ -629,14 +634,10 @@ impl Consumers {
 
     /// Writes notes of what changed, and removes what nobody needs any more, together.
     pub(super) fn flush(&mut self, view: &mut StreamView<'_>, ctx: &mut Context<'_>) {
-        for (index, delivery, removal) in std::mem::take(&mut self.terminated) {
-            let reason: &[u8] = match removal {
-                Removal::Deleted => b"Unacknowledged message was deleted",
-                Removal::Limits => b"Message deleted by stream limits",
-            };
+        for (index, delivery) in std::mem::take(&mut self.terminated) {
             if let Some(consumer) = slot(&mut self.slots, index) {
                 consumer.ack_floor.at = ctx.now;
-                consumer.advise_terminated(view, ctx, &delivery, reason);
+                consumer.advise_terminated(view, ctx, &delivery, REMOVED);
                 self.mark_ready(index);
             }
         }
@@ -805,6 +806,20 @@ impl Consumers {
 fn slot(slots: &mut [Option<Box<Consumer>>], index: u32) -> Option<&mut Consumer> {
     slots.get_mut(usize::try_from(index).ok()?)?.as_deref_mut()
 }
+
+/// What is told of a message that went before it was acknowledged.
+fn delivery_of(entry: &Unacked) -> Delivery {
+    Delivery {
+        deliveries: u64::from(entry.deliveries),
+        stream_seq: entry.stream_seq,
+        consumer_seq: entry.consumer_seq,
+        time: 0,
+        pending: 0,
+    }
+}
+
+/// Why its deliveries end, in nats-server's words, whatever removed it.
+const REMOVED: &[u8] = b"Unacknowledged message was deleted";
 
 /// Decides what is noted of a consumer: nothing of one that its client makes anew after a restart,
 /// and only that it is there if its state is to be in memory.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Answer, Consumers, Removal};
+use super::{Answer, Consumers};
 use crate::store::{
     Commit, Extent, MemoryStore, Message, ReadError, Record, StorageKind, StoreError, Stores,
     StreamId, StreamStore, SubjectState,
@@ -209,6 +209,7 @@ impl TestStream {
                 version: String::from("2.15.1"),
                 domain: String::new(),
                 max_payload: 1 << 20,
+                has_long_acks: false,
             },
             limits: JetStreamLimits::default(),
             server_limits: ServerLimits::default(),
@@ -276,7 +277,7 @@ impl TestStream {
         let mut message = Message::default();
         let is_there = self.store.read(seq, &mut message).unwrap() && self.store.remove(seq, false);
         if is_there {
-            self.consumers.removed(seq, Some(message.subject()), Removal::Deleted);
+            self.consumers.removed(seq, Some(message.subject()));
             self.deliver();
         }
         is_there
