@@ -13,6 +13,7 @@ use super::churn::Churn;
 use super::consumer::Worker;
 use super::link::{Gone, Link};
 use super::model::{Model, Traits};
+use super::once::Once;
 use super::publisher;
 use super::verify::{make, verify};
 use super::Leniency;
@@ -68,6 +69,20 @@ impl Party for Worker {
     }
 }
 
+impl Party for Once {
+    fn name(&self) -> String {
+        "once".to_owned()
+    }
+
+    fn check(&mut self, link: &mut Link, random: &mut Random, like: Leniency) -> Result<(), Gone> {
+        Self::check(self, link, random, like)
+    }
+
+    fn work(&mut self, link: &mut Link, random: &mut Random) -> Result<(), Gone> {
+        Self::work(self, link, random)
+    }
+}
+
 /// Runs a broker to `kills` deaths and once more to the end.
 pub(crate) fn run(seed: u64, kills: u64) {
     let store = tempfile::tempdir().expect("a directory");
@@ -108,6 +123,7 @@ fn parties() -> Vec<Box<dyn Party>> {
     }
     parties.push(Box::new(Churn::default()));
     parties.push(Box::new(Worker::default()));
+    parties.push(Box::new(Once::default()));
     if let Ok(chosen) = std::env::var("MIDGE_CRASH_PARTIES") {
         parties.retain(|party| chosen.split(',').any(|name| name == party.name()));
         assert!(!parties.is_empty(), "MIDGE_CRASH_PARTIES names nobody: {chosen}");

@@ -30,6 +30,7 @@ mod content;
 mod life;
 mod link;
 mod model;
+mod once;
 mod publisher;
 mod verify;
 
