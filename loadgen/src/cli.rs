@@ -18,6 +18,8 @@ use crate::sys::{clock, process};
 use crate::workload::floor::Floor;
 use crate::workload::idle::Idle;
 use crate::workload::jetstream::consume::{Ack, Consume, Mode};
+use crate::workload::jetstream::create::Create;
+use crate::workload::jetstream::fleet::Fleet;
 use crate::workload::jetstream::get::Get;
 use crate::workload::jetstream::publisher::Publishing;
 use crate::workload::jetstream::stream::Stream;
@@ -65,6 +67,9 @@ enum Command {
         /// places connections on its cores in turn places the publishers elsewhere then.
         #[arg(long, default_value_t = 0)]
         between: usize,
+        /// Subscribers beside the others that never read: the server must get rid of them.
+        #[arg(long, default_value_t = 0)]
+        stuck: usize,
     },
     /// Requests and replies.
     Request {
@@ -92,6 +97,9 @@ enum Command {
         /// Payload bytes.
         #[arg(long, default_value_t = 128)]
         size: usize,
+        /// Subscribers beside the others that never read: the server must get rid of them.
+        #[arg(long, default_value_t = 0)]
+        stuck: usize,
     },
     /// Many subscriptions: SUB rate, memory of each, then random matching subjects at full speed.
     Subs {
@@ -203,6 +211,24 @@ enum Command {
         size: usize,
         #[command(flatten)]
         shape: ShapeArgs,
+    },
+    /// Many consumers on one stream, each with a subject of its own; without --rate they are idle.
+    Fleet {
+        /// Consumers.
+        #[arg(long, default_value_t = 10_000)]
+        consumers: usize,
+        /// As watchers of a bucket: the last of each subject, flow control, heartbeats.
+        #[arg(long)]
+        watch: bool,
+    },
+    /// Make consumers with many filters on a stream with many subjects.
+    Create {
+        /// Subjects of the stream.
+        #[arg(long, value_parser = quantity, default_value = "1M")]
+        subjects: f64,
+        /// Filters of a consumer; each matches one message in a hundred.
+        #[arg(long, default_value_t = 100)]
+        filters: usize,
     },
     /// The machine's own latency over a bare relay; without --rate, one message in flight.
     Floor {
@@ -497,7 +523,7 @@ fn workload(command: &Command, rate: Option<f64>) -> Result<Workload, Error> {
         return Err(Error::Usage("the rate must be above zero".into()));
     }
     Ok(match *command {
-        Command::PubSub { pubs, subs, size, distinct, queue, between } => {
+        Command::PubSub { pubs, subs, size, distinct, queue, between, stuck } => {
             Workload::PubSub(PubSub {
                 publishers: pubs,
                 subscribers: subs,
@@ -505,16 +531,18 @@ fn workload(command: &Command, rate: Option<f64>) -> Result<Workload, Error> {
                 distinct,
                 queue,
                 between,
+                stuck,
                 rate,
             })
         }
-        Command::Latency { pubs, subs, size } => Workload::PubSub(PubSub {
+        Command::Latency { pubs, subs, size, stuck } => Workload::PubSub(PubSub {
             publishers: pubs,
             subscribers: subs,
             size,
             distinct: false,
             queue: false,
             between: 0,
+            stuck,
             rate: Some(rate.unwrap_or(50_000.0)),
         }),
         Command::Request { requesters, responders, in_flight, size } => {
@@ -582,6 +610,10 @@ fn workload(command: &Command, rate: Option<f64>) -> Result<Workload, Error> {
             consumers,
             rate,
         }),
+        Command::Fleet { consumers, watch } => Workload::Fleet(Fleet { consumers, watch, rate }),
+        Command::Create { subjects, filters } => {
+            Workload::Create(Create { subjects: subjects as usize, filters })
+        }
         Command::Floor { request, size, awake } => {
             Workload::Floor(Floor { request, size, rate, awake })
         }

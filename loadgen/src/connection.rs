@@ -9,7 +9,7 @@ use std::os::fd::{AsRawFd, RawFd};
 use std::time::{Duration, Instant};
 
 use crate::error::Error;
-use crate::sys::clock;
+use crate::sys::{clock, socket};
 use crate::wire::scan::{self, Msg, Op, Trouble};
 
 /// Who we say we are to servers that ask.
@@ -95,6 +95,12 @@ impl Connection {
             other => other,
         })?;
         Ok(connection)
+    }
+
+    /// Leaves the kernel little room for what is not read, so that the server notices soon.
+    pub fn narrow(&self) -> Result<(), Error> {
+        socket::limit_receive_buffer(self.socket.as_raw_fd(), NARROW_BYTES)
+            .map_err(|source| Error::Os { call: "setsockopt", source })
     }
 
     /// Connects and sends CONNECT, `setup` and PING at once, without waiting for any answer; the
@@ -335,4 +341,6 @@ fn server_error(text: &[u8]) -> Error {
 const READ_BYTES: usize = 256 * 1024;
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(30);
 const PING: &[u8] = b"PING\r\n";
+/// Room for a connection that does not read.
+const NARROW_BYTES: i32 = 4096;
 const PONG: &[u8] = b"PONG\r\n";

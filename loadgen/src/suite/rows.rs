@@ -65,6 +65,6 @@ mod tests {
     #[test]
     fn the_built_in_rows_are_read() {
         assert_eq!(built_in(false).unwrap().len(), 15);
-        assert_eq!(built_in(true).unwrap().len(), 22);
+        assert_eq!(built_in(true).unwrap().len(), 28);
     }
 }

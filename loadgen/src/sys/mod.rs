@@ -8,3 +8,4 @@ pub mod clock;
 pub mod epoll;
 pub mod process;
 pub mod signal;
+pub mod socket;

@@ -69,6 +69,10 @@ pub enum Workload {
     Get(jetstream::get::Get),
     /// Consumers of a stream.
     Consume(jetstream::consume::Consume),
+    /// Many consumers with little to do.
+    Fleet(jetstream::fleet::Fleet),
+    /// Consumers with many filters, made one after the other.
+    Create(jetstream::create::Create),
     /// A bare echo server: what the machine itself costs.
     Floor(floor::Floor),
 }
@@ -89,6 +93,8 @@ impl Workload {
             Self::Stream(spec) => jetstream::stream::run(spec, target, options, progress),
             Self::Get(spec) => jetstream::get::run(spec, target, options, progress),
             Self::Consume(spec) => jetstream::consume::run(spec, target, options, progress),
+            Self::Fleet(spec) => jetstream::fleet::run(spec, target, options, progress),
+            Self::Create(spec) => jetstream::create::run(spec, target, options, progress),
             Self::Floor(spec) => floor::run(spec, options, progress),
         }
     }
@@ -103,6 +109,8 @@ impl Workload {
             Self::Stream(_) => "stream",
             Self::Get(_) => "get",
             Self::Consume(_) => "consume",
+            Self::Fleet(_) => "fleet",
+            Self::Create(_) => "create",
             Self::Floor(_) => "floor",
         }
     }

@@ -37,6 +37,8 @@ pub struct PubSub {
     pub queue: bool,
     /// Idle connections opened after the subscribers and before the publishers.
     pub between: usize,
+    /// Subscribers beside the others that never read.
+    pub stuck: usize,
     /// Messages a second over all publishers; none means as fast as possible.
     pub rate: Option<f64>,
 }
@@ -137,6 +139,12 @@ impl<'a> Engine<'a> {
         let mut idle = Vec::new();
         for _ in 0..spec.between {
             idle.push(Connection::open(target.address, &target.credentials, b"")?);
+        }
+        let setup = format!("SUB {} 1\r\n", subject(0));
+        for _ in 0..spec.stuck {
+            let stuck = Connection::open(target.address, &target.credentials, setup.as_bytes())?;
+            stuck.narrow()?;
+            idle.push(stuck);
         }
         let window_bytes = (options.window_bytes / channel_count).max(WINDOW_BYTES_MIN);
         let ring_bytes = (window_bytes / 2 / publishers_each).clamp(RING_BYTES_MIN, RING_BYTES_MAX);

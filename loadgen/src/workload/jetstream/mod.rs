@@ -6,8 +6,10 @@
 
 pub mod api;
 pub mod consume;
+pub mod create;
 pub mod disk;
 pub mod drive;
+pub mod fleet;
 pub mod get;
 pub mod ledger;
 pub mod publisher;
