@@ -15,6 +15,7 @@
 
 mod block;
 mod cache;
+mod filter_set;
 mod gone;
 #[cfg(test)]
 pub(super) mod model_tests;

@@ -64,6 +64,25 @@ impl Order {
         first.iter().chain(rest).copied()
     }
 
+    /// Subjects whose name is `from` or after it and before `to`, in order; no other name than
+    /// those at the ends is looked at.
+    pub(super) fn between<'s, 'n>(
+        &'s self,
+        from: &[u8],
+        to: Option<&[u8]>,
+        name: impl Fn(u32) -> &'n [u8],
+    ) -> impl Iterator<Item = u32> + 's {
+        let (first, start) = self.lower_bound(from, &name);
+        let (last, end) = to.map_or((self.chunks.len(), 0), |to| self.lower_bound(to, &name));
+        let part = move |at: usize| {
+            let numbers = self.chunks.get(at).map(Vec::as_slice).unwrap_or_default();
+            let start = if at == first { start } else { 0 };
+            let end = if at == last { end } else { numbers.len() };
+            numbers.get(start..end).unwrap_or_default()
+        };
+        (first..=last).flat_map(part).copied()
+    }
+
     fn lower_bound<'n>(&self, wanted: &[u8], name: &impl Fn(u32) -> &'n [u8]) -> (usize, usize) {
         let chunk = self
             .chunks
@@ -101,5 +120,14 @@ mod tests {
         let from = sorted.partition_point(|subject| names[*subject as usize].as_str() < "3");
         assert_eq!(order.starting_at(b"3", name).collect::<Vec<_>>(), sorted[from..]);
         assert_eq!(order.starting_at(b"zz", name).count(), 0);
+        for (low, high) in [("", "zz"), ("1", "2"), ("3", "3"), ("z", "z001"), ("z01", "zz")] {
+            let expected = sorted.iter().copied().filter(|subject| {
+                let name = names[*subject as usize].as_str();
+                low <= name && name < high
+            });
+            let between = order.between(low.as_bytes(), Some(high.as_bytes()), name);
+            assert!(between.eq(expected), "{low} to {high}");
+        }
+        assert_eq!(order.between(b"", None, name).collect::<Vec<_>>(), sorted);
     }
 }

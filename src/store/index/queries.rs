@@ -3,13 +3,17 @@
 use std::rc::Rc;
 
 use super::block::{Blocks, Opened};
+use super::filter_set::{literal_prefix, successor, FilterSet};
 use super::subjects::Subjects;
-use super::verdicts::{literal_prefix, matches_any, Known, Verdicts};
+use super::verdicts::{Known, Verdicts};
 use crate::store::SubjectState;
 
 /// Records of the first block that are looked at one by one before its summary is asked:
 /// the next match is mostly near.
 const NEAR: usize = 32;
+
+/// Of all subjects, the part from which they are looked at in the order of their numbers.
+const SCAN_PART: usize = 8;
 
 impl Blocks {
     /// The first sequence stored at or after `time`.
@@ -49,12 +53,13 @@ impl Blocks {
                 return self.described(&found);
             }
         }
+        let set = FilterSet::new(filters);
         for range in ranges(filters) {
             let start = range.max(from);
             let within = |subject: &u32| self.subjects.name(*subject).starts_with(range);
             let subjects = self.subjects.starting_at(start).take_while(within);
             let matching = subjects
-                .filter(|subject| matches_any(filters, self.subjects.name(*subject)))
+                .filter(|subject| set.matches(self.subjects.name(*subject)))
                 .take(count - found.len());
             found.extend(matching);
         }
@@ -128,9 +133,8 @@ impl Blocks {
                 .map(|block| self.facts(block).map_or(0, |facts| facts.live_from(from)));
             return counts.sum();
         }
-        let total = self.total_matching(&wanted, filters);
-        if from <= extent.first_seq || total == 0 {
-            return total;
+        if from <= extent.first_seq {
+            return self.total_matching(&wanted, filters);
         }
         let start = self.block_from(from);
         let blocks = self.closed.len() + 1;
@@ -141,7 +145,7 @@ impl Blocks {
         }
         let before: u64 = (0..start).map(|b| self.count_block(&wanted, filters, b)).sum();
         let before = before + self.count_in_block(&wanted, filters, start, 0, from);
-        total.saturating_sub(before)
+        self.total_matching(&wanted, filters).saturating_sub(before)
     }
 
     /// Missing runs at or after `from`, at most `count`, and where to go on.
@@ -212,18 +216,31 @@ impl Blocks {
         }
     }
 
-    fn total_matching(&self, wanted: &Wanted, filters: &[Box<[u8]>]) -> u64 {
+    fn total_matching(&mut self, wanted: &Wanted, filters: &[Box<[u8]>]) -> u64 {
         if let Wanted::One(subject) = wanted {
             return self.subjects.entry(*subject).count;
         }
+        let Self { subjects, verdicts, .. } = self;
+        let set = verdicts.set(filters);
+        let counts = |found: &mut dyn Iterator<Item = u32>| -> u64 {
+            found.map(|subject| subjects.entry(subject).count).sum()
+        };
+        if set.is_simple() {
+            let (literals, prefixes) = (set.literals(), set.prefixes());
+            let within = |prefix| subjects.between(prefix, successor(prefix).as_deref());
+            let found: usize = prefixes.iter().map(|prefix| within(prefix).count()).sum();
+            if found > subjects.numbers_end() / SCAN_PART {
+                // In the order of their numbers they are next to each other in memory.
+                let mut known = verdicts.of(filters);
+                return subjects.count_where(|subject| known.matches(subjects, subject));
+            }
+            let mut single = literals.iter().filter_map(|literal| subjects.find(literal));
+            return counts(&mut single) + counts(&mut prefixes.iter().flat_map(|p| within(p)));
+        }
         let mut total = 0;
         for range in ranges(filters) {
-            let within = |subject: &u32| self.subjects.name(*subject).starts_with(range);
-            for subject in self.subjects.starting_at(range).take_while(within) {
-                if matches_any(filters, self.subjects.name(subject)) {
-                    total += self.subjects.entry(subject).count;
-                }
-            }
+            let within = subjects.between(range, successor(range).as_deref());
+            total += counts(&mut within.filter(|subject| set.matches(subjects.name(*subject))));
         }
         total
     }
@@ -315,13 +332,14 @@ impl Blocks {
         if !self.has_any(wanted, filters, block) {
             return None;
         }
+        let set = wanted.set(filters, &mut self.verdicts);
         let cache = Rc::clone(&self.cache);
         let mut cache = cache.borrow_mut();
         let opened = self.open(block, &mut cache).ok()?;
         let facts = self.facts(block)?;
         let found = opened.headers_back(up_to).find(|(seq, header)| {
             let name = opened.bytes.get(header.subject.clone()).unwrap_or_default();
-            facts.has(*seq) && wanted.is(&self.subjects, filters, name)
+            facts.has(*seq) && wanted.is(&self.subjects, set.as_deref(), name)
         });
         found.map(|(seq, _)| seq)
     }
@@ -369,6 +387,7 @@ impl Blocks {
             }
             return;
         }
+        let set = wanted.set(filters, &mut self.verdicts);
         let cache = Rc::clone(&self.cache);
         let mut cache = cache.borrow_mut();
         // What cannot be read matches nothing.
@@ -376,7 +395,7 @@ impl Blocks {
         let Some(facts) = self.facts(block) else { return };
         for (seq, header) in opened.headers_from(from).take_while(|(seq, _)| *seq < end) {
             let name = opened.bytes.get(header.subject.clone()).unwrap_or_default();
-            if facts.has(seq) && wanted.is(&self.subjects, filters, name) && !visit(seq) {
+            if facts.has(seq) && wanted.is(&self.subjects, set.as_deref(), name) && !visit(seq) {
                 return;
             }
         }
@@ -411,11 +430,16 @@ enum Wanted {
 }
 
 impl Wanted {
-    fn is(&self, subjects: &Subjects, filters: &[Box<[u8]>], name: &[u8]) -> bool {
+    /// The filters, if they are what decides.
+    fn set(&self, filters: &[Box<[u8]>], verdicts: &mut Verdicts) -> Option<Rc<FilterSet>> {
+        matches!(self, Self::Listed).then(|| verdicts.set(filters))
+    }
+
+    fn is(&self, subjects: &Subjects, filters: Option<&FilterSet>, name: &[u8]) -> bool {
         match self {
             Self::Every => true,
             Self::One(subject) => subjects.name(*subject) == name,
-            Self::Listed => matches_any(filters, name),
+            Self::Listed => filters.is_some_and(|filters| filters.matches(name)),
         }
     }
 }

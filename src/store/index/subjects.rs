@@ -177,6 +177,26 @@ impl Subjects {
         self.order.starting_at(from, |subject| self.name(subject))
     }
 
+    /// Subjects at or after `from` and before `to` in byte order.
+    pub(super) fn between<'s>(
+        &'s self,
+        from: &[u8],
+        to: Option<&[u8]>,
+    ) -> impl Iterator<Item = u32> + 's {
+        self.order.between(from, to, |subject| self.name(subject))
+    }
+
+    /// Numbers that no subject has.
+    pub(super) fn free(&self) -> &[u32] {
+        &self.free
+    }
+
+    /// Messages of the subjects whose numbers `is_wanted`.
+    pub(super) fn count_where(&self, mut is_wanted: impl FnMut(u32) -> bool) -> u64 {
+        let numbered = (0_u32..).zip(&self.entries);
+        numbered.filter(|(subject, _)| is_wanted(*subject)).map(|(_, entry)| entry.count).sum()
+    }
+
     fn insert(&mut self, text: &[u8], hash: u64, facts: Facts) -> u32 {
         let entry = Entry {
             first: facts.first,

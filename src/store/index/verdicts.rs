@@ -1,7 +1,9 @@
 //! Which subjects match a list of filters, remembered by subject number.
 
+use std::rc::Rc;
+
+use super::filter_set::{successor, FilterSet};
 use super::subjects::Subjects;
-use crate::subject::matches;
 
 /// The filter lists asked for lately, each with what is known of every subject.
 #[derive(Debug, Default)]
@@ -13,6 +15,7 @@ pub(super) struct Verdicts {
 #[derive(Debug)]
 struct List {
     filters: Vec<Box<[u8]>>,
+    set: Rc<FilterSet>,
     /// By subject number.
     verdicts: Vec<Verdict>,
     used: u64,
@@ -31,13 +34,24 @@ const LISTS_MAX: usize = 4;
 impl Verdicts {
     /// What is known of `filters`.
     pub(super) fn of(&mut self, filters: &[Box<[u8]>]) -> Known<'_> {
+        let at = self.find(filters);
+        Known { list: &mut self.lists[at] }
+    }
+
+    /// `filters`, sorted out.
+    pub(super) fn set(&mut self, filters: &[Box<[u8]>]) -> Rc<FilterSet> {
+        let at = self.find(filters);
+        Rc::clone(&self.lists[at].set)
+    }
+
+    fn find(&mut self, filters: &[Box<[u8]>]) -> usize {
         self.uses += 1;
         let at = match self.lists.iter().position(|list| list.filters == filters) {
             Some(at) => at,
             None => self.start(filters),
         };
         self.lists[at].used = self.uses;
-        Known { list: &mut self.lists[at] }
+        at
     }
 
     /// `subject` is the number of another subject from now on.
@@ -54,7 +68,8 @@ impl Verdicts {
     }
 
     fn start(&mut self, filters: &[Box<[u8]>]) -> usize {
-        let list = List { filters: filters.to_vec(), verdicts: Vec::new(), used: 0 };
+        let set = Rc::new(FilterSet::new(filters));
+        let list = List { filters: filters.to_vec(), set, verdicts: Vec::new(), used: 0 };
         if self.lists.len() < LISTS_MAX {
             self.lists.push(list);
             return self.lists.len() - 1;
@@ -75,52 +90,35 @@ impl Known<'_> {
     pub(super) fn matches(&mut self, subjects: &Subjects, subject: u32) -> bool {
         let at = subject as usize;
         if at >= self.list.verdicts.len() {
-            self.list.verdicts.resize(subjects.numbers_end().max(at + 1), Verdict::Unknown);
+            self.list.grow(subjects, at + 1);
         }
         if self.list.verdicts[at] == Verdict::Unknown {
-            let is_match = matches_any(&self.list.filters, subjects.name(subject));
+            let is_match = self.list.set.matches(subjects.name(subject));
             self.list.verdicts[at] = if is_match { Verdict::Matches } else { Verdict::Differs };
         }
         self.list.verdicts[at] == Verdict::Matches
     }
 }
 
-/// Whether one of `filters` matches; without any, everything does.
-pub(super) fn matches_any(filters: &[Box<[u8]>], subject: &[u8]) -> bool {
-    filters.is_empty()
-        || filters.iter().any(|filter| **filter == *subject || matches(filter, subject))
-}
-
-/// The bytes that every subject matching `filter` starts with, and whether nothing else matches.
-pub(super) fn literal_prefix(filter: &[u8]) -> (&[u8], bool) {
-    let mut length = 0;
-    for token in filter.split(|byte| *byte == b'.') {
-        let end = length + token.len();
-        if token == b"*" || token == b">" && end == filter.len() {
-            return (&filter[..length], false);
+impl List {
+    /// Makes room for all subjects there are. Where literals and prefixes say it all, the order of
+    /// subjects tells which match, and no name is looked at.
+    fn grow(&mut self, subjects: &Subjects, least: usize) {
+        let end = subjects.numbers_end().max(least);
+        if !self.set.is_simple() || !self.verdicts.is_empty() {
+            self.verdicts.resize(end, Verdict::Unknown);
+            return;
         }
-        length = (end + 1).min(filter.len());
-    }
-    (filter, true)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn prefixes_end_before_the_first_wildcard() {
-        for (filter, prefix, is_literal) in [
-            ("a.b", "a.b", true),
-            ("a.*", "a.", false),
-            ("*", "", false),
-            (">", "", false),
-            ("a.>", "a.", false),
-            ("a.b*.c", "a.b*.c", true),
-            ("a.*.c", "a.", false),
-        ] {
-            let expected = (prefix.as_bytes(), is_literal);
-            assert_eq!(literal_prefix(filter.as_bytes()), expected, "{filter}");
+        self.verdicts = vec![Verdict::Differs; end];
+        for prefix in self.set.prefixes() {
+            let within = subjects.between(prefix, successor(prefix).as_deref());
+            within.for_each(|subject| self.verdicts[subject as usize] = Verdict::Matches);
+        }
+        for subject in self.set.literals().iter().filter_map(|literal| subjects.find(literal)) {
+            self.verdicts[subject as usize] = Verdict::Matches;
+        }
+        for free in subjects.free() {
+            self.verdicts[*free as usize] = Verdict::Unknown;
         }
     }
 }
