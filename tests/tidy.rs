@@ -24,6 +24,7 @@ const UNSAFE_FILES: &[(&str, &str)] = &[
     ("loadgen/src/sys/epoll.rs", "readiness calls"),
     ("loadgen/src/sys/process.rs", "process calls"),
     ("loadgen/src/sys/signal.rs", "signal calls"),
+    ("loadgen/src/sys/socket.rs", "socket options"),
     ("src/host/system_calls.rs", "C library calls"),
     ("src/mesh/bounded.rs", "slots of a lane"),
     ("src/mesh/linked.rs", "blocks of a lane"),
