@@ -79,6 +79,15 @@ impl Buffers {
         unsafe { std::slice::from_raw_parts(start, filled as usize) }
     }
 
+    /// The same, to be changed in place.
+    pub(super) fn filled_mut(&mut self, id: BufferId) -> &mut [u8] {
+        let filled = self.filled[usize::from(id.0)];
+        assert!(filled != LENT, "a released buffer belongs to the kernel");
+        let start = self.memory.address().wrapping_add(usize::from(id.0) * self.buffer_bytes);
+        // SAFETY: as in `filled`; and `&mut self` says that nobody else looks at any buffer.
+        unsafe { std::slice::from_raw_parts_mut(start, filled as usize) }
+    }
+
     /// Gives a buffer back; the kernel sees it after `publish`.
     pub(super) fn release(&mut self, id: BufferId) {
         let filled = &mut self.filled[usize::from(id.0)];

@@ -16,14 +16,29 @@ pub enum Segment {
     /// A stretch of a buffer that several connections send from. Nobody writes to a buffer that is
     /// shared.
     Shared(Rc<Vec<u8>>, Range<usize>),
+    /// A few bytes, and how many.
+    Inline([u8; INLINE_BYTES_MAX], u8),
 }
 
+/// Bytes that [`Segment::inline`] takes at most.
+pub const INLINE_BYTES_MAX: usize = 14;
+
 impl Segment {
+    /// A piece of at most [`INLINE_BYTES_MAX`] bytes, which needs no buffer.
+    pub fn inline(bytes: &[u8]) -> Self {
+        assert!(bytes.len() <= INLINE_BYTES_MAX, "inline bytes are few");
+        let mut inline = [0; INLINE_BYTES_MAX];
+        let (used, _) = inline.split_at_mut(bytes.len());
+        used.copy_from_slice(bytes);
+        Self::Inline(inline, u8::try_from(bytes.len()).unwrap_or(0))
+    }
+
     /// The bytes of the piece.
     pub fn as_slice(&self) -> &[u8] {
         match self {
             Self::Owned(buffer) => buffer,
             Self::Shared(buffer, stretch) => &buffer[stretch.clone()],
+            Self::Inline(bytes, length) => &bytes[..usize::from(*length)],
         }
     }
 }
@@ -171,7 +186,8 @@ mod tests {
         flight.push(Segment::Owned(b"abc".to_vec()));
         flight.push(Segment::Owned(Vec::with_capacity(7)));
         flight.push(Segment::Shared(Rc::new(b"abcdefghi".to_vec()), 3..8));
-        flight.push(Segment::Owned(b"i".to_vec()));
+        flight.push(Segment::inline(b"i"));
+        flight.push(Segment::inline(b""));
         flight
     }
 
@@ -199,7 +215,7 @@ mod tests {
         flight.advance(4);
         let mut owned = 0;
         flight.drain(|segment| owned += usize::from(matches!(segment, Segment::Owned(_))));
-        assert_eq!(owned, 3);
+        assert_eq!(owned, 2);
         assert!(flight.is_done());
         flight.push(Segment::Owned(b"again".to_vec()));
         assert_eq!(flight.bytes(), 5);

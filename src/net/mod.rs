@@ -48,7 +48,7 @@ pub use backoff::AcceptBackoff;
 pub use buffers::BufferId;
 pub use completion::{Completion, End};
 pub use error::{RingError, RingStep};
-pub use flight::{Flight, Segment};
+pub use flight::{Flight, Segment, INLINE_BYTES_MAX};
 pub use ring::Ring;
 pub use setup::RingConfig;
 pub use user_data::TOKEN_MAX;

@@ -202,6 +202,12 @@ impl Ring {
         self.buffers.filled(id)
     }
 
+    /// What a receive brought, to be changed in place.
+    #[inline]
+    pub fn buffer_mut(&mut self, id: BufferId) -> &mut [u8] {
+        self.buffers.filled_mut(id)
+    }
+
     /// Gives a buffer back, once. The kernel gets it with the next `publish_buffers` or `enter`.
     #[inline]
     pub fn release(&mut self, id: BufferId) {

@@ -53,6 +53,7 @@ impl ChunkPool {
         match segment {
             Segment::Owned(chunk) => self.give(chunk),
             Segment::Shared(run, _) => self.runs.take_back(run),
+            Segment::Inline(..) => {}
         }
     }
 

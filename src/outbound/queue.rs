@@ -347,6 +347,7 @@ mod tests {
             .map(|segment| match segment {
                 Segment::Owned(chunk) => chunk.capacity(),
                 Segment::Shared(run, _) => run.capacity(),
+                Segment::Inline(..) => 0,
             })
             .sum();
         assert!(kept + out.tail.capacity() <= 2 * out.pending() + CHUNK_BYTES, "{kept} bytes");
