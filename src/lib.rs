@@ -22,6 +22,7 @@
 //! - [`inspect`]: `midge store check`: what of a store is damaged
 //! - [`config`]: options, command line, configuration file
 //! - [`log`]: log lines through a bounded queue to one writer thread
+//! - [`websocket`]: the upgrade of HTTP connections, and the frames after it (*pure*)
 //! - [`tls`]: certificates, and sessions driven on the buffers of sockets
 //! - [`host`]: what the machine offers: processors, quota, clock
 
@@ -43,3 +44,4 @@ pub mod stream;
 pub mod subject;
 pub mod tls;
 pub mod tune;
+pub mod websocket;

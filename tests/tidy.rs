@@ -44,14 +44,29 @@ const FLOORS: &[(&str, &[&str])] = &[
     (
         "shard",
         &[
-            "account", "client", "config", "host", "log", "mesh", "monitor", "net", "outbound",
-            "proto", "router", "store", "stream", "subject", "tls",
+            "account",
+            "client",
+            "config",
+            "host",
+            "log",
+            "mesh",
+            "monitor",
+            "net",
+            "outbound",
+            "proto",
+            "router",
+            "store",
+            "stream",
+            "subject",
+            "tls",
+            "websocket",
         ],
     ),
     ("tune", &["config", "host", "net"]),
     ("inspect", &["config", "host", "store"]),
     ("client", &["account", "router", "proto", "subject"]),
     ("outbound", &["proto", "subject", "net"]),
+    ("websocket", &["proto", "net"]),
     ("stream", &["store", "proto", "subject"]),
     ("store", &["host", "subject"]),
     ("router", &["subject"]),
@@ -68,7 +83,8 @@ const FLOORS: &[(&str, &[&str])] = &[
 ];
 
 /// Modules that do no I/O, know no clock and no runtime.
-const PURE: &[&str] = &["account", "client", "outbound", "proto", "router", "stream", "subject"];
+const PURE: &[&str] =
+    &["account", "client", "outbound", "proto", "router", "stream", "subject", "websocket"];
 
 /// What a pure module never says.
 const IMPURE: &[&str] = &[
