@@ -22,10 +22,18 @@ pub struct Directory {
     accounts: Vec<Arc<Account>>,
     by_name: HashMap<Box<str>, AccountId, FixedState>,
     users: HashMap<Box<str>, Arc<User>, FixedState>,
-    single: Single,
-    no_auth_user: Option<Arc<User>>,
+    rules: Rules,
+    /// Rules of their own for clients over WebSocket.
+    websocket: Option<Rules>,
     /// Set in operator mode.
     trust: Option<Trust>,
+}
+
+/// Who may connect besides the users of the list.
+#[derive(Debug, Default)]
+struct Rules {
+    single: Single,
+    no_auth_user: Option<Arc<User>>,
 }
 
 /// The one secret of a server without a list of users.
@@ -170,8 +178,8 @@ impl Directory {
             accounts: previous.map_or_else(Vec::new, Self::emptied_accounts),
             by_name: HashMap::with_hasher(FixedState::default()),
             users: HashMap::with_hasher(FixedState::default()),
-            single,
-            no_auth_user: None,
+            rules: Rules { single, no_auth_user: None },
+            websocket: None,
             trust: options.operator.is_on().then(|| Trust::new(&options.operator)),
         };
         for account in &directory.accounts {
@@ -204,13 +212,39 @@ impl Directory {
             return Err(DirectoryError::SystemAccountMissing);
         }
         if let Some(name) = no_auth_user {
-            let user = directory.users.get(name).cloned();
-            directory.no_auth_user = Some(user.ok_or_else(|| match directory.users.len() {
-                0 => DirectoryError::NoUsers(name.to_owned()),
-                _ => DirectoryError::NoSuchUser(name.to_owned()),
-            })?);
+            directory.rules.no_auth_user = Some(directory.nobody(name)?);
         }
         Ok(directory)
+    }
+
+    /// The same, but clients over WebSocket show this secret, or become this user if they show
+    /// nothing.
+    ///
+    /// # Errors
+    /// There is no such user.
+    pub fn with_websocket(
+        mut self,
+        single: Single,
+        no_auth_user: Option<&str>,
+    ) -> Result<Self, DirectoryError> {
+        let no_auth_user = no_auth_user.map(|name| self.nobody(name)).transpose()?;
+        self.websocket = Some(Rules { single, no_auth_user });
+        Ok(self)
+    }
+
+    /// The user that `no_auth_user` names.
+    fn nobody(&self, name: &str) -> Result<Arc<User>, DirectoryError> {
+        self.users.get(name).cloned().ok_or_else(|| match self.users.len() {
+            0 => DirectoryError::NoUsers(name.to_owned()),
+            _ => DirectoryError::NoSuchUser(name.to_owned()),
+        })
+    }
+
+    fn rules(&self, over: ConnectionType) -> &Rules {
+        match &self.websocket {
+            Some(rules) if over == ConnectionType::WebSocket => rules,
+            _ => &self.rules,
+        }
     }
 
     /// A directory in which everybody may connect, for tests and benchmarks.
@@ -223,16 +257,16 @@ impl Directory {
                 accounts: vec![Arc::new(Account::named(GLOBAL_ACCOUNT))],
                 by_name: HashMap::with_hasher(FixedState::default()),
                 users: HashMap::with_hasher(FixedState::default()),
-                single: Single::Open,
-                no_auth_user: None,
+                rules: Rules::default(),
+                websocket: None,
                 trust: None,
             },
         }
     }
 
-    /// Whether a client has to authenticate at all.
-    pub fn is_required(&self) -> bool {
-        !self.users.is_empty() || self.single != Single::Open || self.trust.is_some()
+    /// Whether a client has to authenticate at all that came over a connection of a type.
+    pub fn is_required(&self, over: ConnectionType) -> bool {
+        !self.users.is_empty() || self.rules(over).single != Single::Open || self.trust.is_some()
     }
 
     /// Whether INFO must give clients something to sign.
@@ -247,23 +281,24 @@ impl Directory {
 
     /// Whether a client may do without credentials though others need them.
     pub fn has_no_auth_user(&self) -> bool {
-        self.no_auth_user.is_some()
+        self.rules.no_auth_user.is_some()
     }
 
     /// Whom everybody is, if nobody has to authenticate.
-    pub fn everybody(&self) -> Option<Login> {
-        (!self.is_required()).then(|| Login { account: self.global(), user: None })
+    pub fn everybody(&self, over: ConnectionType) -> Option<Login> {
+        (!self.is_required(over)).then(|| Login { account: self.global(), user: None })
     }
 
     /// Whom a client becomes that never says CONNECT.
-    pub fn anonymous(&self) -> Option<Login> {
-        let user = self.no_auth_user.as_ref()?;
-        user.may_use(ConnectionType::Standard).then(|| self.login(user))
+    pub fn anonymous(&self, over: ConnectionType) -> Option<Login> {
+        let user = self.rules(over).no_auth_user.as_ref()?;
+        user.may_use(over).then(|| self.login(user))
     }
 
     /// Judges credentials that came over a connection of a type.
     pub fn authenticate(&self, shown: &Credentials<'_>, over: ConnectionType) -> Verdict {
-        if !self.is_required() {
+        let rules = self.rules(over);
+        if !self.is_required(over) {
             return Verdict::Admitted(Login { account: self.global(), user: None });
         }
         if let Some(trust) = &self.trust {
@@ -272,7 +307,7 @@ impl Directory {
         }
         if !self.users.is_empty() {
             let nothing = [shown.user, shown.password, shown.token, shown.nkey];
-            let user = match &self.no_auth_user {
+            let user = match &rules.no_auth_user {
                 Some(user) if nothing == [""; 4] => {
                     return if user.may_use(over) {
                         Verdict::Admitted(self.login(user))
@@ -298,7 +333,7 @@ impl Directory {
             return judge(&user.password, shown.password, shown, || self.login(user));
         }
         let login = || Login { account: self.global(), user: None };
-        match &self.single {
+        match &rules.single {
             Single::Open => Verdict::Refused,
             Single::Token(token) => judge(token, shown.token, shown, login),
             // Both are compared, so that the time taken says nothing.
@@ -353,8 +388,8 @@ impl Directory {
     }
 
     /// Whether who showed the one secret of `other` may be judged anew.
-    pub fn has_same_secret(&self, other: &Self) -> bool {
-        self.single == other.single
+    pub fn has_same_secret(&self, other: &Self, over: ConnectionType) -> bool {
+        self.rules(over).single == other.rules(over).single
     }
 
     /// The account of an id.
@@ -619,7 +654,7 @@ mod tests {
         ] {
             assert_eq!(says(&directory, &wrong), "", "{wrong:?}");
         }
-        assert_eq!(&*directory.anonymous().unwrap().account.name, "B");
+        assert_eq!(&*directory.anonymous(ConnectionType::Standard).unwrap().account.name, "B");
     }
 
     #[test]
@@ -644,7 +679,7 @@ mod tests {
         options.users[0].connection_types = Some(vec![ConnectionType::WebSocket]);
         let directory = Directory::new(&options, Single::Open, Some("ann"), None).unwrap();
         assert_eq!(says(&directory, &shown("ann", "pw")) + &says(&directory, &shown("", "")), "");
-        assert!(directory.anonymous().is_none());
+        assert!(directory.anonymous(ConnectionType::Standard).is_none());
     }
 
     #[test]

@@ -15,5 +15,5 @@ mod sids;
 
 pub use guard::Guard;
 pub use keepalive::{Keepalive, KeepaliveLimits, Tick};
-pub use session::{Client, Limits, Refusal, SubscribeRefusal};
+pub use session::{CarriedCredentials, Client, Limits, Refusal, SubscribeRefusal};
 pub use sids::Sids;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::guard::Guard;
 use super::keepalive::Keepalive;
 use super::sids::Sids;
-use crate::account::{Account, Credentials, Login, SubscribeVerdict};
+use crate::account::{Account, ConnectionType, Credentials, Login, SubscribeVerdict};
 use crate::proto::{CloseReason, ConnectOptions, WireError};
 use crate::subject::{self, AccountId};
 
@@ -53,6 +53,43 @@ pub enum SubscribeRefusal {
     InvalidSubject,
 }
 
+/// Credentials that came with the connection itself, such as cookies; what CONNECT says counts
+/// more. Empty is none.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct CarriedCredentials {
+    /// A user's JWT.
+    pub jwt: String,
+    /// A user's name.
+    pub user: String,
+    /// A password.
+    pub password: String,
+    /// A token.
+    pub token: String,
+}
+
+/// Never what they are.
+impl std::fmt::Debug for CarriedCredentials {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("CarriedCredentials").finish_non_exhaustive()
+    }
+}
+
+impl CarriedCredentials {
+    /// Fills in what CONNECT has left empty.
+    fn fill(&self, options: &mut ConnectOptions) {
+        for (option, carried) in [
+            (&mut options.jwt, &self.jwt),
+            (&mut options.user, &self.user),
+            (&mut options.pass, &self.password),
+            (&mut options.auth_token, &self.token),
+        ] {
+            if option.is_empty() {
+                option.clone_from(carried);
+            }
+        }
+    }
+}
+
 /// One client connection.
 #[derive(Debug)]
 pub struct Client {
@@ -60,6 +97,12 @@ pub struct Client {
     pub cid: u64,
     /// Textual remote address, as INFO and monitoring show it.
     pub host: Box<str>,
+    /// What kind of connection it came over.
+    pub over: ConnectionType,
+    /// Whose connection it is in truth, if a proxy says so: shown in the log only.
+    pub forwarded_for: Option<Box<str>>,
+    /// Credentials that came with the connection itself.
+    pub carried: Option<Box<CarriedCredentials>>,
     /// The account that the client is bound to.
     pub account: AccountId,
     /// `+OK` after every operation.
@@ -111,6 +154,9 @@ impl Client {
         Self {
             cid,
             host,
+            over: ConnectionType::Standard,
+            forwarded_for: None,
+            carried: None,
             account: AccountId(0),
             verbose: true,
             pedantic: true,
@@ -147,6 +193,9 @@ impl Client {
         if let Err(error) = options.apply(json) {
             return Err(Refusal { error: None, reason: error.close_reason() });
         }
+        if let Some(carried) = &self.carried {
+            carried.fill(&mut options);
+        }
         let is_legacy = !options.account.is_empty() || options.new_account;
         self.described = Some(options);
         self.connecting = true;
@@ -156,6 +205,14 @@ impl Client {
             return Err(Refusal::credentials());
         }
         Ok(())
+    }
+
+    /// The remote address for the log, a NUL before the port.
+    pub fn shown_host(&self) -> Box<str> {
+        match &self.forwarded_for {
+            Some(forwarded) => format!("{forwarded}/{}", self.host).into_boxed_str(),
+            None => self.host.clone(),
+        }
     }
 
     /// What the client has shown of itself.

@@ -191,7 +191,7 @@ fn credential(
 }
 
 /// Seconds, whole or not, or a duration.
-fn timeout(entry: Entry<'_>, findings: &mut Findings) -> Result<Duration, Problem> {
+pub(super) fn timeout(entry: Entry<'_>, findings: &mut Findings) -> Result<Duration, Problem> {
     let (timeout, written) = match &entry.node.value {
         Value::Integer(seconds) => (seconds_of(*seconds as f64), seconds.to_string()),
         Value::Float(seconds) => (seconds_of(*seconds), seconds.to_string()),

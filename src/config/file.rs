@@ -17,6 +17,7 @@ use super::options::PORT_DEFAULT;
 use super::shards::{shards, CpuListError};
 use super::tls::tls;
 use super::validate::go_duration;
+use super::websocket::websocket;
 use super::{accounts, authorization, mappings, operator, Options};
 use crate::account::{MappingError, RuleError};
 
@@ -121,6 +122,8 @@ pub(super) enum Problem {
     Tls(String),
     #[error("{0}")]
     Operator(String),
+    #[error("{0}")]
+    WebSocket(String),
     #[error("Can not have a single user/pass and a users array")]
     UserAndUsers,
     #[error("Can not have a token and a users array")]
@@ -275,6 +278,7 @@ fn apply(name: &str, node: &Node, options: &mut Options, findings: &mut Findings
         Some(Key::JetStream) => return jetstream(node, options, findings),
         Some(Key::FeatureFlags) => return feature_flags(node, options, findings),
         Some(Key::Shards) => return shards(node, options, findings),
+        Some(Key::WebSocket) => return websocket(node, options, findings),
         Some(Key::Tls) => {
             options.tls = tls(node, findings);
             return;
@@ -368,6 +372,7 @@ fn set(
         | Key::Mappings
         | Key::Shards
         | Key::Tls
+        | Key::WebSocket
         | Key::NotBuilt(_) => {}
         _ => *switch(key, options) = entry.switch()?,
     }

@@ -63,6 +63,7 @@ pub(super) enum Key {
     FeatureFlags,
     Tls,
     AllowNonTls,
+    WebSocket,
     /// A key of nats-server for a feature that is not built; the text names the feature.
     NotBuilt(&'static str),
 }
@@ -156,7 +157,7 @@ const KEYS: &[(&[&str], Key)] = &[
     (&["reconnect_error_reports"], Key::NotBuilt("clustering")),
     (&["jetstream"], Key::JetStream),
     (&["default_js_domain"], Key::NotBuilt("leaf nodes")),
-    (&["websocket", "ws"], Key::NotBuilt("WebSocket")),
+    (&["websocket", "ws"], Key::WebSocket),
     (&["mqtt"], Key::NotBuilt("MQTT")),
 ];
 

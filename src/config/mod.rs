@@ -37,6 +37,7 @@ mod signal;
 mod tls;
 mod usage;
 mod validate;
+mod websocket;
 
 pub use cli::parse_command_line;
 pub use invocation::{Exit, Invocation};
@@ -46,3 +47,4 @@ pub use options::{Options, MAX_SUB_TOKENS_CEILING, PORT_ANY, PORT_DEFAULT};
 pub use reload::{reload, Reload, ReloadError};
 pub use usage::{help_text, version_text, COMPATIBLE_VERSION, MIDGE_VERSION};
 pub use validate::{go_duration, OptionsError};
+pub use websocket::WebSocketOptions;

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::jetstream::JetStreamOptions;
+use super::websocket::WebSocketOptions;
 use crate::account::{AccessOptions, Secret};
 use crate::tls::TlsOptions;
 
@@ -150,6 +151,9 @@ pub struct Options {
     /// Clients may go without TLS although it is there. Default `false`.
     pub allow_non_tls: bool,
 
+    /// The port for clients over WebSocket.
+    pub websocket: WebSocketOptions,
+
     /// JetStream.
     pub jetstream: JetStreamOptions,
 
@@ -182,7 +186,7 @@ impl Options {
         };
         let mut warnings = Vec::new();
         let in_lists = self.access.all_users().any(|(_, user)| user.password.is_plain());
-        if plain(&self.password) || in_lists {
+        if plain(&self.password) || plain(&self.websocket.password) || in_lists {
             warnings.push("Plaintext passwords detected, use nkeys or bcrypt");
         }
         if self.max_payload > MAX_PAYLOAD_ADVISED {
@@ -259,6 +263,7 @@ impl Default for Options {
             store_dir: None,
             tls: None,
             allow_non_tls: false,
+            websocket: WebSocketOptions::default(),
             jetstream: JetStreamOptions::default(),
             config_file: None,
             config_digest: None,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::validate::go_duration;
-use super::{parse_command_line, Invocation, Options};
+use super::{parse_command_line, Invocation, Options, WebSocketOptions};
 
 /// What a reload has found: options that may take the place of the old ones.
 #[derive(Debug)]
@@ -63,6 +63,9 @@ fn changes(old: &Options, new: &Options) -> Result<Vec<String>, ReloadError> {
         if old != new {
             return Err(ReloadError::NotSupported { field, old, new });
         }
+    }
+    if let Some((old, new)) = websocket_change(&old.websocket, &new.websocket) {
+        return Err(ReloadError::NotSupported { field: "Websocket", old, new });
     }
     let mut lines = Vec::new();
     let mut note = |changed: bool, line: String| {
@@ -137,6 +140,18 @@ fn changes(old: &Options, new: &Options) -> Result<Vec<String>, ReloadError> {
         format!("Reloaded: write_deadline = {}", go_duration(new.write_deadline)),
     );
     Ok(lines)
+}
+
+/// Old and new, without what is secret, if more than certificates has changed.
+fn websocket_change(old: &WebSocketOptions, new: &WebSocketOptions) -> Option<(String, String)> {
+    let fixed = |options: &WebSocketOptions| WebSocketOptions { tls: None, ..options.clone() };
+    let shown = |options: &WebSocketOptions| {
+        let tls = options.tls.is_some();
+        let public = WebSocketOptions { password: None, token: None, ..fixed(options) };
+        format!("{public:?} with TLS: {tls}")
+    };
+    let same = fixed(old) == fixed(new) && old.tls.is_some() == new.tls.is_some();
+    (!same).then(|| (shown(old), shown(new)))
 }
 
 type Compare = fn(&Options, &Options) -> (&'static str, String, String);
@@ -241,6 +256,17 @@ mod tests {
         ] {
             assert!(told.iter().any(|told| told == line), "{line}: {told:?}");
         }
+    }
+
+    #[test]
+    fn of_the_websocket_port_only_certificates_change() {
+        let with = |websocket| Options { websocket, ..Options::default() };
+        let port = WebSocketOptions { port: 1, no_tls: true, ..WebSocketOptions::default() };
+        assert!(changes(&with(port.clone()), &with(port.clone())).is_ok());
+        let other = WebSocketOptions { password: Some("hush".into()), ..port.clone() };
+        let refused = changes(&with(port), &with(other)).unwrap_err().to_string();
+        assert!(refused.starts_with("config reload not supported for Websocket: old=WebSocket"));
+        assert!(!refused.contains("hush"), "{refused}");
     }
 
     #[test]

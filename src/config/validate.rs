@@ -38,6 +38,27 @@ pub enum OptionsError {
     /// Operator mode does not go with what else is configured.
     #[error(transparent)]
     Operator(#[from] OperatorError),
+    /// The WebSocket port has no TLS, and nobody said that it may.
+    #[error("websocket requires TLS configuration")]
+    WebSocketWithoutTls,
+    /// An origin that no page can have.
+    #[error("unable to parse allowed origin: {0}")]
+    AllowedOrigin(String),
+    /// Users and a user of the port.
+    #[error("websocket authentication username not compatible with presence of users/nkeys")]
+    WebSocketUser,
+    /// Users and a token of the port.
+    #[error("websocket authentication token not compatible with presence of users/nkeys")]
+    WebSocketToken,
+    /// A cookie with a JWT, and nobody who could judge it.
+    #[error(
+        "trusted operators or trusted keys configuration is required for JWT authentication via \
+         cookie {0:?}"
+    )]
+    JwtCookie(String),
+    /// A header that is the listener's own.
+    #[error("websocket: invalid header {0:?} not allowed")]
+    WebSocketHeader(String),
     /// Not a TCP port.
     #[error("invalid port {0}")]
     Port(i32),
@@ -83,6 +104,7 @@ impl Options {
         if self.http_port != PORT_ANY && u16::try_from(self.http_port).is_err() {
             return Err(OptionsError::Port(self.http_port));
         }
+        self.validate_websocket()?;
         if self.shards == Some(0) {
             return Err(OptionsError::NoShards);
         }
@@ -90,6 +112,41 @@ impl Options {
             if shards > cpus.len() {
                 return Err(OptionsError::ShardsAboveCpus { shards, cpus: cpus.len() });
             }
+        }
+        Ok(())
+    }
+}
+
+impl Options {
+    fn validate_websocket(&self) -> Result<(), OptionsError> {
+        let websocket = &self.websocket;
+        if websocket.port == 0 {
+            return Ok(());
+        }
+        if websocket.port != PORT_ANY && u16::try_from(websocket.port).is_err() {
+            return Err(OptionsError::Port(websocket.port));
+        }
+        if websocket.tls.is_none() && !websocket.no_tls {
+            return Err(OptionsError::WebSocketWithoutTls);
+        }
+        if let Some(name) = websocket.no_auth_user.as_deref() {
+            Directory::new(&self.access, Single::Open, Some(name), None)?;
+        }
+        if self.access.all_users().next().is_some() {
+            if websocket.user.is_some() {
+                return Err(OptionsError::WebSocketUser);
+            }
+            if websocket.token.is_some() {
+                return Err(OptionsError::WebSocketToken);
+            }
+        }
+        if let Some(cookie) =
+            websocket.jwt_cookie.as_ref().filter(|_| !self.access.operator.is_on())
+        {
+            return Err(OptionsError::JwtCookie(cookie.clone()));
+        }
+        if let Some(header) = websocket.forbidden_header() {
+            return Err(OptionsError::WebSocketHeader(header.to_owned()));
         }
         Ok(())
     }

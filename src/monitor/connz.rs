@@ -333,7 +333,7 @@ fn entry(
     Entry {
         cid: connection.cid,
         kind: "Client",
-        r#type: "nats",
+        r#type: if connection.is_websocket { "websocket" } else { "nats" },
         ip: connection.ip,
         port: connection.port,
         start: rfc3339(facts.wall(connection.opened_at)),

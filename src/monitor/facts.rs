@@ -2,6 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use serde::Serialize;
+
+use super::json::{float, is_false, is_zero};
+
 /// The server's identity and limits as monitoring shows them. Times are
 /// nanoseconds of the wall clock since 1970 unless said otherwise.
 #[derive(Clone, Debug, Default)]
@@ -24,6 +28,8 @@ pub struct ServerFacts {
     pub port: u16,
     /// Whether JetStream is on.
     pub jetstream: bool,
+    /// The WebSocket port, if there is one.
+    pub websocket: Option<WebSocketFacts>,
     /// Whether clients must show credentials.
     pub auth_required: bool,
     /// Addresses that INFO offers.
@@ -76,6 +82,50 @@ pub struct ServerFacts {
     pub accounts: Vec<String>,
     /// The command line.
     pub command_line: Vec<String>,
+}
+
+/// What the WebSocket port was configured with, as `/varz` shows it.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct WebSocketFacts {
+    /// Host of the listener.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
+    /// As configured.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub advertise: String,
+    /// As configured.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub no_auth_user: String,
+    /// As configured.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub jwt_cookie: String,
+    /// Nanoseconds; 0 is the default.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub handshake_timeout: u64,
+    /// Seconds; 0 is that of the client port.
+    #[serde(skip_serializing_if = "is_nothing", serialize_with = "float")]
+    pub auth_timeout: f64,
+    /// As configured.
+    #[serde(skip_serializing_if = "is_false")]
+    pub no_tls: bool,
+    /// As configured.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub tls_pinned_certs: Vec<String>,
+    /// As configured.
+    #[serde(skip_serializing_if = "is_false")]
+    pub same_origin: bool,
+    /// As configured.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub allowed_origins: Vec<String>,
+    /// As configured.
+    #[serde(skip_serializing_if = "is_false")]
+    pub compression: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
+fn is_nothing(number: &f64) -> bool {
+    *number == 0.0
 }
 
 impl ServerFacts {

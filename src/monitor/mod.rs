@@ -48,7 +48,7 @@ mod system;
 mod times;
 mod varz;
 
-pub use facts::ServerFacts;
+pub use facts::{ServerFacts, WebSocketFacts};
 pub use http::{BODY_BYTES_MAX, HEAD_BYTES_MAX};
 pub use inquiry::{lines, Answer, Ask, Inquirer, Inquiry, Mailbox, ANSWER_TIME_MAX};
 pub use jetstream::{

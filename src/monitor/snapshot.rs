@@ -202,6 +202,8 @@ pub struct ConnectionSnapshot {
     pub ip: String,
     /// Remote port.
     pub port: u16,
+    /// It came over WebSocket.
+    pub is_websocket: bool,
     /// When it was accepted.
     pub opened_at: u64,
     /// When it last sent or was sent a message, or changed a subscription.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::facts::ServerFacts;
+use super::facts::{ServerFacts, WebSocketFacts};
 use super::jetstream::{varz_jetstream, JetStreamSnapshot, VarzJetStream};
 use super::json::{float, is_false, is_zero};
 use super::process::Usage;
@@ -43,7 +43,7 @@ pub(super) struct Varz<'a> {
     gateway: Nothing,
     leaf: Nothing,
     mqtt: Nothing,
-    websocket: Nothing,
+    websocket: VarzWebSocket<'a>,
     jetstream: VarzJetStream,
     #[serde(serialize_with = "float")]
     tls_timeout: f64,
@@ -90,6 +90,13 @@ pub(super) struct Varz<'a> {
 /// A part of the server that is not in use: `{}`.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 struct Nothing {}
+
+#[derive(Clone, Copy, Debug, Serialize)]
+#[serde(untagged)]
+enum VarzWebSocket<'a> {
+    Port(&'a WebSocketFacts),
+    Nothing(Nothing),
+}
 
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 struct ByKind {
@@ -147,7 +154,10 @@ pub(super) fn varz<'a>(
         gateway: Nothing {},
         leaf: Nothing {},
         mqtt: Nothing {},
-        websocket: Nothing {},
+        websocket: match &facts.websocket {
+            Some(websocket) => VarzWebSocket::Port(websocket),
+            None => VarzWebSocket::Nothing(Nothing {}),
+        },
         jetstream: varz_jetstream(jetstream),
         tls_timeout: TLS_TIMEOUT_DEFAULT,
         write_deadline: facts.write_deadline,

@@ -1,6 +1,6 @@
 //! Accepting and placing connections: shard 0's work.
 //!
-//! There is one listener, without `SO_REUSEPORT`: with it a second broker on
+//! There is one listener a port, without `SO_REUSEPORT`: with it a second broker on
 //! the port would start without an error and take half of the connections.
 //! Each connection is numbered, counted against `max_connections` and given to
 //! the shard with the fewest. It stays there for its life.
@@ -15,10 +15,52 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use super::message::Adopted;
 use crate::net::{socket, AcceptBackoff};
 
-/// The listener and where its connections live.
+/// What clients connect to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Port {
+    /// The port of clients.
+    Clients,
+    /// The port of clients over WebSocket.
+    WebSocket,
+}
+
+/// The token of the first listener; connections have generation bits above the slot.
+const LISTENER: u64 = 1 << 55;
+
+impl Port {
+    pub(super) const ALL: [Self; 2] = [Self::Clients, Self::WebSocket];
+
+    /// The token of its listener.
+    pub(super) fn token(self) -> u64 {
+        match self {
+            Self::Clients => LISTENER,
+            Self::WebSocket => LISTENER + 1,
+        }
+    }
+
+    /// The port whose listener has a token.
+    pub(super) fn of_token(token: u64) -> Self {
+        if token == Self::WebSocket.token() {
+            Self::WebSocket
+        } else {
+            Self::Clients
+        }
+    }
+}
+
+/// One listener.
+#[derive(Debug)]
+struct Listener {
+    port: Port,
+    descriptor: OwnedFd,
+    /// The ring accepts from it.
+    armed: bool,
+}
+
+/// The listeners and where their connections live.
 #[derive(Debug)]
 pub(super) struct Acceptor {
-    listener: Option<OwnedFd>,
+    listeners: Vec<Listener>,
     next_cid: u64,
     placed: Vec<usize>,
     connections_max: usize,
@@ -33,7 +75,7 @@ impl Acceptor {
     /// Places the connections of `listener` over `shards`.
     pub(super) fn new(listener: OwnedFd, shards: usize, connections_max: usize) -> Self {
         Self {
-            listener: Some(listener),
+            listeners: vec![Listener { port: Port::Clients, descriptor: listener, armed: false }],
             next_cid: 1,
             placed: vec![0; shards],
             connections_max,
@@ -48,19 +90,41 @@ impl Acceptor {
         self.connections_max = connections_max;
     }
 
+    /// Accepts from a further listener.
+    pub(super) fn listening(mut self, port: Port, listener: OwnedFd) -> Self {
+        self.listeners.push(Listener { port, descriptor: listener, armed: false });
+        self
+    }
+
     /// The descriptor to accept from, until lame duck mode.
-    pub(super) fn listener(&self) -> Option<RawFd> {
-        self.listener.as_ref().map(AsRawFd::as_raw_fd)
+    pub(super) fn listener(&self, port: Port) -> Option<RawFd> {
+        let mut listeners = self.listeners.iter();
+        listeners.find(|listener| listener.port == port).map(|found| found.descriptor.as_raw_fd())
+    }
+
+    /// The descriptor to be given to the ring, unless it has it.
+    pub(super) fn arm(&mut self, port: Port) -> Option<RawFd> {
+        let mut listeners = self.listeners.iter_mut();
+        let listener = listeners.find(|listener| listener.port == port && !listener.armed)?;
+        listener.armed = true;
+        Some(listener.descriptor.as_raw_fd())
+    }
+
+    /// The ring does not accept from a listener any more.
+    pub(super) fn disarmed(&mut self, port: Port) {
+        for listener in self.listeners.iter_mut().filter(|listener| listener.port == port) {
+            listener.armed = false;
+        }
     }
 
     /// Stops listening: new connections are refused by the kernel.
     pub(super) fn close(&mut self) {
-        self.listener = None;
+        self.listeners.clear();
         self.retry_at = None;
     }
 
     /// Places an accepted socket: the shard that gets it, and what it needs.
-    pub(super) fn place(&mut self, accepted: OwnedFd) -> Option<(usize, Adopted)> {
+    pub(super) fn place(&mut self, port: Port, accepted: OwnedFd) -> Option<(usize, Adopted)> {
         self.backoff.succeeded();
         // A peer that is gone already has no address; nothing is lost with it.
         let peer = socket::peer_addr(accepted.as_fd()).ok()?;
@@ -72,7 +136,7 @@ impl Acceptor {
         self.accepted += 1;
         let cid = self.next_cid;
         self.next_cid += 1;
-        Some((shard, Adopted { socket: accepted, cid, host: text_of(peer), refused }))
+        Some((shard, Adopted { port, socket: accepted, cid, host: text_of(peer), refused }))
     }
 
     /// A connection of `shard` is gone.

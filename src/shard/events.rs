@@ -2,14 +2,15 @@
 
 use super::core::{Event, SlowConsumer};
 use super::task::Control;
+use crate::account::ConnectionType;
 use crate::log::Log;
 use crate::proto::CloseReason;
 
 /// Says one event, and answers with the connection it names as too slow.
 pub(super) fn say(event: Event, control: &Control) -> Option<Box<SlowConsumer>> {
     match event {
-        Event::Closed { cid, host, reason, pending, chunks, label, slow } => {
-            let who = format!("{} - cid:{cid} - {label}", address(&host));
+        Event::Closed { cid, host, over, reason, pending, chunks, label, slow } => {
+            let who = format!("{} - {}:{cid} - {label}", address(&host), prefix(over));
             say_closed(&who, reason, (pending, chunks), slow.as_deref(), control);
             slow
         }
@@ -17,16 +18,18 @@ pub(super) fn say(event: Event, control: &Control) -> Option<Box<SlowConsumer>> 
             control.log.warning(format_args!("{text}"));
             None
         }
-        Event::Error { cid, host, text } => {
-            control.log.error(format_args!("{} - cid:{cid} - {text}", address(&host)));
+        Event::Error { cid, host, over, text } => {
+            let (at, prefix) = (address(&host), prefix(over));
+            control.log.error(format_args!("{at} - {prefix}:{cid} - {text}"));
             None
         }
         Event::Info { text } => {
             control.log.info(format_args!("{text}"));
             None
         }
-        Event::Line { cid, host, trace, text } => {
-            let line = format_args!("{} - cid:{cid} - {text}", address(&host));
+        Event::Line { cid, host, over, trace, text } => {
+            let (at, prefix) = (address(&host), prefix(over));
+            let line = format_args!("{at} - {prefix}:{cid} - {text}");
             if trace {
                 control.log.trace(line);
             } else {
@@ -74,6 +77,14 @@ fn name(who: &str, slow: &SlowConsumer, pending: usize, log: &Log) {
         "{who}Slow consumer: name {name:?}, account {account:?}, most messages on {subject:?}, \
          {pending} bytes pending"
     ));
+}
+
+/// What stands before a connection's number.
+fn prefix(over: ConnectionType) -> &'static str {
+    match over {
+        ConnectionType::WebSocket => "wid",
+        _ => "cid",
+    }
 }
 
 /// `ip:port` of the two with a NUL between them.

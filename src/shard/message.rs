@@ -3,8 +3,10 @@
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
+use super::accept::Port;
 use super::core::{AccountsChange, Control, Settings};
 use super::transport::TlsListener;
+use super::websocket::WebSocketListener;
 
 /// One item of a control lane.
 #[derive(Debug)]
@@ -21,6 +23,8 @@ pub(super) enum Message {
     Accounts(Arc<AccountsChange>),
     /// TLS of connections from now on.
     Tls(Option<TlsListener>),
+    /// The WebSocket port from now on.
+    WebSocket(Option<Arc<WebSocketListener>>),
     /// Lame duck mode begins: tell the clients.
     LameDuck,
     /// Close the clients one by one over these nanoseconds.
@@ -34,6 +38,8 @@ pub(super) enum Message {
 /// A connection on its way to the shard that will own it.
 #[derive(Debug)]
 pub(super) struct Adopted {
+    /// Where it came to.
+    pub(super) port: Port,
     /// The socket.
     pub(super) socket: OwnedFd,
     /// Connection number.

@@ -40,6 +40,7 @@ mod system;
 mod task;
 mod transport;
 mod versions;
+mod websocket;
 
 pub use placement::PlacementError;
 pub use start::{run, RunError};

@@ -2,11 +2,11 @@
 
 use std::net::SocketAddr;
 
-use super::start::{nanoseconds, server_info, Identity, RunError};
+use super::start::{nanoseconds, server_info, Addresses, Identity, RunError};
 use crate::config::{Options, COMPATIBLE_VERSION, MIDGE_VERSION};
 use crate::host;
 use crate::log::Log;
-use crate::monitor::{Monitor, ServerFacts};
+use crate::monitor::{Monitor, ServerFacts, WebSocketFacts};
 
 /// Makes what the thread waits for, and binds the monitoring port if there is to be one.
 ///
@@ -31,10 +31,10 @@ pub(super) fn bind(
 pub(super) fn facts(
     options: &Options,
     identity: &Identity,
-    client: SocketAddr,
+    addresses: Addresses,
     shards: usize,
 ) -> ServerFacts {
-    let info = server_info(options, identity, client);
+    let info = server_info(options, identity, addresses.clients);
     let now = u64::try_from(host::wall_clock_since_epoch().as_nanos()).unwrap_or(0);
     ServerFacts {
         server_id: info.server_id,
@@ -46,6 +46,7 @@ pub(super) fn facts(
         domain: options.jetstream.domain.clone().unwrap_or_default(),
         port: info.port,
         jetstream: info.jetstream,
+        websocket: websocket_facts(options, addresses.websocket),
         auth_required: info.auth_required,
         connect_urls: Vec::new(),
         max_connections: options.max_connections as u64,
@@ -79,14 +80,35 @@ pub(super) fn facts(
 pub(super) fn facts_of_reload(
     options: &Options,
     identity: &Identity,
-    client: SocketAddr,
+    addresses: Addresses,
     before: &ServerFacts,
 ) -> ServerFacts {
     ServerFacts {
         start: before.start,
         start_monotonic: before.start_monotonic,
-        ..facts(options, identity, client, before.shards)
+        ..facts(options, identity, addresses, before.shards)
     }
+}
+
+fn websocket_facts(options: &Options, address: Option<SocketAddr>) -> Option<WebSocketFacts> {
+    let port = address?.port();
+    let websocket = &options.websocket;
+    let text = |text: &Option<String>| text.clone().unwrap_or_default();
+    let pins = websocket.tls.as_ref().map(|tls| tls.pinned_certs.clone());
+    Some(WebSocketFacts {
+        host: websocket.host().to_owned(),
+        port,
+        advertise: text(&websocket.advertise),
+        no_auth_user: text(&websocket.no_auth_user),
+        jwt_cookie: text(&websocket.jwt_cookie),
+        handshake_timeout: websocket.handshake_timeout.map_or(0, nanoseconds),
+        auth_timeout: websocket.auth_timeout.map_or(0.0, |timeout| timeout.as_secs_f64()),
+        no_tls: websocket.no_tls,
+        tls_pinned_certs: pins.unwrap_or_default(),
+        same_origin: websocket.same_origin,
+        allowed_origins: websocket.allowed_origins.clone(),
+        compression: websocket.compression,
+    })
 }
 
 /// The command line without what is secret in it.

@@ -18,6 +18,8 @@ pub(super) struct Ports {
     pub(super) client: SocketAddr,
     /// For monitoring.
     pub(super) monitoring: Option<SocketAddr>,
+    /// For clients over WebSocket, and whether with TLS.
+    pub(super) websocket: Option<(SocketAddr, bool)>,
 }
 
 /// The file while it is there.
@@ -32,6 +34,8 @@ struct Content {
     nats: Vec<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     monitoring: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    websocket: Vec<String>,
 }
 
 impl PortsFile {
@@ -71,6 +75,9 @@ impl Content {
         Self {
             nats: urls("nats", ports.client),
             monitoring: ports.monitoring.map(|at| urls("http", at)).unwrap_or_default(),
+            websocket: ports
+                .websocket
+                .map_or_else(Vec::new, |(at, is_tls)| urls(if is_tls { "wss" } else { "ws" }, at)),
         }
     }
 }
@@ -93,11 +100,14 @@ mod tests {
         let ports = Ports {
             client: "0.0.0.0:1".parse().unwrap(),
             monitoring: Some("[::1]:2".parse().unwrap()),
+            websocket: Some(("127.0.0.1:3".parse().unwrap(), true)),
         };
         let content = Content::new(&ports, &interfaces);
         assert_eq!(content.nats, ["nats://127.0.0.1:1", "nats://[::1]:1"]);
         assert_eq!(content.monitoring, ["http://[::1]:2"]);
-        let alone = Content::new(&Ports { monitoring: None, ..ports }, &interfaces[..1]);
+        assert_eq!(content.websocket, ["wss://127.0.0.1:3"]);
+        let ports = Ports { monitoring: None, websocket: None, ..ports };
+        let alone = Content::new(&ports, &interfaces[..1]);
         assert_eq!(serde_json::to_string(&alone).unwrap(), r#"{"nats":["nats://127.0.0.1:1"]}"#);
     }
 }

@@ -6,7 +6,6 @@
 //! (`WANTED_MAX` a shard). Accounts are fetched over HTTP by [`FETCHERS`] threads,
 //! so that a server of tokens that does not answer holds up no reload.
 
-use std::net::SocketAddr;
 use std::sync::mpsc::{channel, sync_channel, Receiver, Sender, SyncSender};
 use std::sync::Arc;
 use std::thread;
@@ -16,13 +15,15 @@ use super::accounts::Accounts;
 use super::core::{AccountsChange, CoreConfig, Settings};
 use super::monitoring;
 use super::resolver::Resolver;
-use super::start::{core_config, directory, server_info, tls_listener, write_pid_file, Identity};
+use super::start::{
+    core_config, directory, tls_listener, websocket_listener, write_pid_file, Addresses, Identity,
+};
 use super::transport::TlsListener;
+use super::websocket::WebSocketListener;
 use crate::account::Directory;
 use crate::config::{self, Options};
 use crate::log::Log;
 use crate::monitor::ServerFacts;
-use crate::proto::InfoTemplate;
 
 /// Threads that fetch accounts over HTTP.
 const FETCHERS: usize = 4;
@@ -70,13 +71,15 @@ pub(super) struct Reloaded {
     log_time_utc: bool,
     /// TLS of the client port, its files read anew.
     pub(super) tls: Option<TlsListener>,
+    /// The WebSocket port.
+    pub(super) websocket: Option<Arc<WebSocketListener>>,
 }
 
 /// Knows the options and accounts that hold now.
 pub(super) struct Reloader {
     options: Options,
     identity: Identity,
-    address: SocketAddr,
+    addresses: Addresses,
     directory: Arc<Directory>,
     accounts: Accounts,
     fetchers: Vec<Sender<Box<str>>>,
@@ -95,7 +98,7 @@ impl Reloader {
     pub(super) fn new(
         options: &Options,
         identity: Identity,
-        address: SocketAddr,
+        addresses: Addresses,
         directory: Arc<Directory>,
         accounts: Accounts,
         log: &Log,
@@ -104,7 +107,7 @@ impl Reloader {
         let reloader = Self {
             options: options.clone(),
             identity,
-            address,
+            addresses,
             directory,
             accounts,
             fetchers: Vec::new(),
@@ -237,10 +240,9 @@ impl Reloader {
         let options = *read.options;
         let accounts = Accounts::open(&options, &self.log)?;
         let directory = Arc::new(directory(&options, &accounts, Some(&self.directory))?);
-        let info = server_info(&options, &self.identity, self.address);
-        let info = Arc::new(InfoTemplate::new(&info));
-        let core = core_config(&options, 0, 1, &info, &directory, 0);
+        let core = core_config(&options, 0, 1, &self.identity, self.addresses, &directory, 0);
         let tls = tls_listener(&options)?;
+        let websocket = websocket_listener(&options)?;
         if options.pid_file != self.options.pid_file {
             write_pid_file(&options, &self.log);
         }
@@ -249,7 +251,7 @@ impl Reloader {
         self.options = options;
         let options = &self.options;
         if let Some((facts, updates)) = &mut self.shown {
-            *facts = monitoring::facts_of_reload(options, &self.identity, self.address, facts);
+            *facts = monitoring::facts_of_reload(options, &self.identity, self.addresses, facts);
             // The monitor lives as long as the process.
             drop(updates.send(facts.clone()));
         }
@@ -257,6 +259,7 @@ impl Reloader {
             trace: core.trace.is_some(),
             settings: Arc::new(settings(core)),
             tls,
+            websocket,
             connections_max: options.max_connections,
             changes: read.changes,
             digest: options.config_digest.clone().unwrap_or_default(),
@@ -310,6 +313,7 @@ fn settings(core: CoreConfig) -> Settings {
         info: core.info,
         parser: core.parser,
         keepalive: core.keepalive,
+        websocket: core.websocket,
         write_deadline: core.write_deadline,
         auth_timeout: core.auth_timeout,
         drop_when_high: core.drop_when_high,

@@ -61,7 +61,10 @@ impl ShardTask {
                 if established || transport.has_outgoing() {
                     self.sealed.push(key);
                 }
-                if !plain.is_empty() {
+                let is_framed = socket.websocket.is_some();
+                if is_framed {
+                    self.receive_unsealed(key, &mut plain);
+                } else if !plain.is_empty() {
                     self.core.handle_received(key, &plain);
                 }
                 if ended {
@@ -81,6 +84,10 @@ impl ShardTask {
     /// Whether the connection in `slot` is one that [`Self::flush_sealed`] sends for.
     pub(super) fn defer_sealed(&mut self, slot: ConnId) -> bool {
         let Some(socket) = self.sockets.at(slot) else { return false };
+        if socket.websocket.is_some() {
+            self.sealed.push(socket.key);
+            return true;
+        }
         match &socket.transport {
             Some(transport) if transport.seals() || !transport.may_send() => {
                 self.sealed.push(socket.key);
@@ -95,6 +102,10 @@ impl ShardTask {
         let mut waiting = std::mem::take(&mut self.sealed);
         for key in waiting.drain(..) {
             let Some(socket) = self.sockets.get(key) else { continue };
+            if socket.websocket.is_some() {
+                self.flush_frames(key);
+                continue;
+            }
             let Some(transport) = &mut socket.transport else { continue };
             if socket.sending || socket.closing {
                 // Its completion comes back here.

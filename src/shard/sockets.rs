@@ -4,6 +4,7 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 
 use super::core::ConnKey;
 use super::transport::Transport;
+use super::websocket::Frames;
 use crate::net::socket;
 use crate::router::ConnId;
 
@@ -22,6 +23,8 @@ pub(super) struct Socket {
     pub(super) sending: bool,
     /// What lies between; nothing for most.
     pub(super) transport: Option<Box<Transport>>,
+    /// Its frames, if it is a WebSocket.
+    pub(super) websocket: Option<Box<Frames>>,
     /// The connection is over; the descriptor is closed when nothing is under way.
     pub(super) closing: bool,
 }
@@ -39,6 +42,13 @@ impl Socket {
             // A peer that is gone already is what is wanted.
             drop(socket::shutdown(self.descriptor.as_fd()));
         }
+    }
+
+    /// Whether more may be received.
+    pub(super) fn may_receive(&self) -> bool {
+        self.wanted
+            && !self.closing
+            && self.websocket.as_ref().is_none_or(|frames| frames.may_receive())
     }
 
     /// Whether the descriptor may be closed.
@@ -69,6 +79,7 @@ impl Sockets {
             wanted: true,
             sending: false,
             transport: None,
+            websocket: None,
             closing: false,
         });
         fd

@@ -12,9 +12,9 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
 use signal_hook::iterator::Signals;
 use thiserror::Error;
 
-use super::accept::Acceptor;
+use super::accept::{Acceptor, Port};
 use super::accounts::Accounts;
-use super::core::{Batch, Core, CoreConfig, TraceOptions};
+use super::core::{Batch, Core, CoreConfig, TraceOptions, WebSocketSettings};
 use super::jetstream::{self, JetStream, JetStreamStart};
 use super::memory::Memory;
 use super::message::Message;
@@ -26,6 +26,7 @@ use super::reload::{self, Reloader, Request};
 use super::service::Service;
 use super::task::{Control, ShardTask};
 use super::transport::TlsListener;
+use super::websocket::WebSocketListener;
 use crate::account::{Directory, DirectoryError, Secret, Single};
 use crate::client::{KeepaliveLimits, Limits};
 use crate::config::{go_duration, Options, COMPATIBLE_VERSION, MIDGE_VERSION};
@@ -37,7 +38,8 @@ use crate::net::{socket, Ring, RingConfig, RingError};
 use crate::proto::{InfoTemplate, ParserLimits, ServerInfo};
 use crate::router::ShardId;
 use crate::stream::{ServerIdentity, ServerLimits};
-use crate::tls::{TlsContext, TlsError};
+use crate::tls::{HandshakeFirst, TlsContext, TlsError};
+use crate::websocket::{AllowedOrigin, CookieNames, UpgradeRules};
 
 /// Batches in one data lane: 1 MiB between two shards.
 pub(super) const DATA_LANE_BATCHES: usize = 16;
@@ -72,6 +74,9 @@ pub enum RunError {
         /// What the system said.
         reason: String,
     },
+    /// The WebSocket port could not be opened.
+    #[error("Unable to listen for websocket connections: {0}")]
+    ListenForWebSockets(String),
     /// The monitoring port could not be opened.
     #[error("Can't start monitoring: can't listen to the monitor port: {0}")]
     Monitor(String),
@@ -130,16 +135,18 @@ pub fn run(options: &Options, log: &Log) -> Result<(), RunError> {
     let directory = Arc::new(directory(options, &accounts, None)?);
     let (listener, address) = listen(options)?;
     let identity = Identity::new();
-    let info = Arc::new(InfoTemplate::new(&server_info(options, &identity, address)));
     announce_start(options, log, &identity, &placement, files);
     let monitor = monitoring::bind(options, log)?;
+    let websocket = listen_for_websockets(options)?;
+    let addresses =
+        Addresses { clients: address, websocket: websocket.as_ref().map(|(_, address)| *address) };
 
     let control = Arc::new(control(options, log)?);
     let endpoints: Vec<Endpoint<Message, Batch>> = mesh::mesh(shards, DATA_LANE_BATCHES);
     let watch = endpoints[0].watch();
     let bells = watch.clone();
     let (monitor, monitoring_address) = monitor;
-    let facts = monitoring::facts(options, &identity, address, shards);
+    let facts = monitoring::facts(options, &identity, addresses, shards);
     let (inquirer, mailboxes) = monitor::lines(shards, move |shard| {
         bells.wake(shard);
     });
@@ -148,14 +155,18 @@ pub fn run(options: &Options, log: &Log) -> Result<(), RunError> {
     let handle = signals.handle();
 
     let seed = std::hash::RandomState::new().hash_one(host::monotonic_ns());
-    let mut acceptor = Some(Acceptor::new(listener, shards, options.max_connections));
+    let mut acceptor = Acceptor::new(listener, shards, options.max_connections);
+    if let Some((listener, _)) = websocket {
+        acceptor = acceptor.listening(Port::WebSocket, listener);
+    }
+    let mut acceptor = Some(acceptor);
     let (mut reloader, versions) =
-        Reloader::new(options, identity.clone(), address, Arc::clone(&directory), accounts, log);
+        Reloader::new(options, identity.clone(), addresses, Arc::clone(&directory), accounts, log);
     let mut versions = Some(versions);
     let (requests, asked) = std::sync::mpsc::channel();
     let mut executors = Vec::new();
     for (shard, (endpoint, mailbox)) in endpoints.into_iter().zip(mailboxes).enumerate() {
-        let config = core_config(options, shard, shards, &info, &directory, seed);
+        let config = core_config(options, shard, shards, &identity, addresses, &directory, seed);
         let control = Arc::clone(&control);
         let acceptor = acceptor.take();
         let passwords = helpers.of_shard(shard);
@@ -213,7 +224,12 @@ pub fn run(options: &Options, log: &Log) -> Result<(), RunError> {
             }
         }
     }
-    let ports = Ports { client: address, monitoring: monitoring_address };
+    let is_tls = options.websocket.tls.is_some();
+    let ports = Ports {
+        client: address,
+        monitoring: monitoring_address,
+        websocket: addresses.websocket.map(|at| (at, is_tls)),
+    };
     let reload = Box::new({
         let requests = requests.clone();
         move || reload::ask(&requests)
@@ -222,6 +238,7 @@ pub fn run(options: &Options, log: &Log) -> Result<(), RunError> {
     reloader.show(facts, updates);
     drop(helpers);
     write_pid_file(options, log);
+    announce_websocket(options, log, addresses.websocket);
     announce_ready(options, log, address);
     let ports_file = PortsFile::write(options, &ports, log);
     let service = Service::of_environment(log);
@@ -291,12 +308,65 @@ pub(super) fn tls_listener(options: &Options) -> Result<Option<TlsListener>, Tls
     }))
 }
 
+/// How connections of the WebSocket port begin, if there is one. Reads the certificates.
+///
+/// # Errors
+/// TLS cannot be served as asked.
+pub(super) fn websocket_listener(
+    options: &Options,
+) -> Result<Option<Arc<WebSocketListener>>, TlsError> {
+    let websocket = &options.websocket;
+    if websocket.listen().is_none() {
+        return Ok(None);
+    }
+    let tls = websocket.tls.as_ref().map(|tls| {
+        Ok(TlsListener {
+            context: TlsContext::load(tls)?,
+            optional: false,
+            first: HandshakeFirst::Yes,
+            timeout: nanoseconds(tls.timeout),
+        })
+    });
+    let name = |cookie: &Option<String>| cookie.clone().unwrap_or_default();
+    let mut headers = String::new();
+    for (name, value) in &websocket.headers {
+        headers.push_str(&format!("{name}: {value}\r\n"));
+    }
+    let origins = websocket.allowed_origins.iter();
+    Ok(Some(Arc::new(WebSocketListener {
+        rules: UpgradeRules {
+            compression: websocket.compression,
+            same_origin: websocket.same_origin,
+            allowed_origins: origins.filter_map(|url| AllowedOrigin::parse(url).ok()).collect(),
+            cookies: CookieNames {
+                jwt: name(&websocket.jwt_cookie),
+                user: name(&websocket.user_cookie),
+                password: name(&websocket.password_cookie),
+                token: name(&websocket.token_cookie),
+            },
+            headers: headers.into_bytes().into_boxed_slice(),
+            is_tls: tls.is_some(),
+        },
+        tls: tls.transpose()?,
+        upgrade_timeout: nanoseconds(websocket.handshake_timeout.unwrap_or(UPGRADE_TIMEOUT)),
+        inflated_bytes_max: options.max_payload.saturating_mul(8).min(INFLATED_BYTES_CEILING),
+    })))
+}
+
+/// How long a request for an upgrade may take if nobody says otherwise.
+const UPGRADE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Bytes of an inflated message at most, whatever `max_payload` is.
+const INFLATED_BYTES_CEILING: usize = 64 << 20;
+
 /// # Errors
 /// TLS cannot be served as asked.
 fn control(options: &Options, log: &Log) -> Result<Control, RunError> {
     let tls = tls_listener(options)?;
+    let websocket = websocket_listener(options)?;
     Ok(Control {
         tls,
+        websocket,
         signals: AtomicU32::new(0),
         max_pending: options.max_pending,
         write_deadline: go_duration(options.write_deadline),
@@ -324,14 +394,33 @@ impl Identity {
     }
 }
 
+/// Where a server's ports are.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Addresses {
+    /// For clients.
+    pub(super) clients: SocketAddr,
+    /// For clients over WebSocket.
+    pub(super) websocket: Option<SocketAddr>,
+}
+
 fn listen(options: &Options) -> Result<(OwnedFd, SocketAddr), RunError> {
     let host = options.host.trim_matches(|c| c == '[' || c == ']');
-    let port = options.bind_port();
+    listen_on(host, options.bind_port())
+        .map_err(|(address, reason)| RunError::Listen { address, reason })
+}
+
+fn listen_for_websockets(options: &Options) -> Result<Option<(OwnedFd, SocketAddr)>, RunError> {
+    let Some((host, port)) = options.websocket.listen() else { return Ok(None) };
+    listen_on(host, port).map(Some).map_err(|(_, reason)| RunError::ListenForWebSockets(reason))
+}
+
+/// A listener and where it is; else where it should be, and why it is not.
+fn listen_on(host: &str, port: u16) -> Result<(OwnedFd, SocketAddr), (String, String)> {
     let shown =
         if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
-    let refuse = |error: std::io::Error| RunError::Listen {
-        address: shown.clone(),
-        reason: format!("listen tcp {shown}: bind: {}", host::go_error_text(&error)),
+    let refuse = |error: std::io::Error| {
+        let reason = format!("listen tcp {shown}: bind: {}", host::go_error_text(&error));
+        (shown.clone(), reason)
     };
     let address = (host, port)
         .to_socket_addrs()
@@ -444,6 +533,19 @@ pub(super) fn server_info(
     }
 }
 
+/// INFO as clients over WebSocket get it. As in nats-server it shows the listener, whatever is
+/// advertised.
+fn websocket_info(options: &Options, identity: &Identity, addresses: Addresses) -> ServerInfo {
+    let websocket = &options.websocket;
+    let mut info = server_info(options, identity, addresses.clients);
+    info.host = websocket.host().to_owned();
+    info.port = addresses.websocket.map_or(0, |address| address.port());
+    let is_tls = websocket.tls.is_some();
+    (info.tls_required, info.tls_available) = (is_tls, is_tls);
+    info.tls_verify = websocket.tls.as_ref().is_some_and(|tls| tls.verify);
+    info
+}
+
 /// Users and accounts; those of `previous` keep their ids.
 pub(super) fn directory(
     options: &Options,
@@ -458,23 +560,40 @@ pub(super) fn directory(
         },
         (None, None) => Single::Open,
     };
-    let no_auth_user = options.no_auth_user.as_deref();
-    if !options.access.operator.is_on() {
-        return Directory::new(&options.access, single, no_auth_user, previous);
+    let name = options.no_auth_user.as_deref();
+    let directory = if options.access.operator.is_on() {
+        let mut access = options.access.clone();
+        access.accounts = accounts.list().cloned().collect();
+        Directory::new(&access, single, name, previous)?
+    } else {
+        Directory::new(&options.access, single, name, previous)?
+    };
+    let websocket = &options.websocket;
+    if websocket.listen().is_none() || !websocket.overrides_auth() {
+        return Ok(directory);
     }
-    let mut access = options.access.clone();
-    access.accounts = accounts.list().cloned().collect();
-    Directory::new(&access, single, no_auth_user, previous)
+    let single = match (&websocket.token, &websocket.user) {
+        (Some(token), _) => Single::Token(Secret::new(token)),
+        (None, Some(user)) => Single::User {
+            name: user.clone(),
+            password: Secret::new(websocket.password.as_deref().unwrap_or_default()),
+        },
+        (None, None) => Single::Open,
+    };
+    directory.with_websocket(single, websocket.no_auth_user.as_deref())
 }
 
 pub(super) fn core_config(
     options: &Options,
     shard: usize,
     shards: usize,
-    info: &Arc<InfoTemplate>,
+    identity: &Identity,
+    addresses: Addresses,
     directory: &Arc<Directory>,
     seed: u64,
 ) -> CoreConfig {
+    let info = InfoTemplate::new(&server_info(options, identity, addresses.clients));
+    let has_websocket = addresses.websocket.is_some();
     CoreConfig {
         own: ShardId(u8::try_from(shard).unwrap_or(u8::MAX)),
         shards,
@@ -501,8 +620,11 @@ pub(super) fn core_config(
             interval: nanoseconds(options.ping_interval),
             outstanding_max: options.ping_max,
         },
+        websocket: has_websocket.then(|| {
+            Arc::new(websocket_settings(options, &websocket_info(options, identity, addresses)))
+        }),
         directory: Arc::clone(directory),
-        info: Arc::clone(info),
+        info: Arc::new(info),
         debug: options.debug,
         trace: (options.trace || options.trace_verbose || options.trace_headers).then_some(
             TraceOptions {
@@ -512,6 +634,34 @@ pub(super) fn core_config(
         ),
         plan_cache: !options.disable_sublist_cache,
         unacknowledged_max: UNACKNOWLEDGED_MAX,
+    }
+}
+
+fn websocket_settings(options: &Options, info: &ServerInfo) -> WebSocketSettings {
+    let websocket = &options.websocket;
+    let interval = websocket.ping_interval.unwrap_or(options.ping_interval);
+    WebSocketSettings {
+        info: Arc::new(InfoTemplate::new(info)),
+        keepalive: KeepaliveLimits {
+            interval: nanoseconds(interval),
+            outstanding_max: options.ping_max,
+        },
+        auth_timeout: nanoseconds(websocket.auth_timeout.unwrap_or(options.auth_timeout)),
+    }
+}
+
+fn announce_websocket(options: &Options, log: &Log, address: Option<SocketAddr>) {
+    let Some(address) = address else { return };
+    let (host, port) = (options.websocket.host(), address.port());
+    let scheme = if options.websocket.tls.is_some() { "wss" } else { "ws" };
+    log.info(format_args!("Listening for websocket clients on {scheme}://{host}:{port}"));
+    if scheme == "ws" {
+        log.warning(format_args!("Websocket not configured with TLS. DO NOT USE IN PRODUCTION!"));
+    }
+    for url in &options.websocket.allowed_origins {
+        if let Err(error) = AllowedOrigin::parse(url) {
+            log.error(format_args!("error parsing allowed origin: {error}"));
+        }
     }
 }
 
@@ -652,14 +802,14 @@ mod tests {
     fn shard_that_fails_stops_the_others() {
         let options = Options { host: "127.0.0.1".to_owned(), port: -1, ..Options::default() };
         let (listener, address) = listen(&options).unwrap();
-        let info = InfoTemplate::new(&server_info(&options, &Identity::new(), address));
-        let info = Arc::new(info);
+        let addresses = Addresses { clients: address, websocket: None };
+        let identity = Identity::new();
         let control = Arc::new(control(&options, &Log::discard()).unwrap());
         let mut ends = mesh::mesh(2, DATA_LANE_BATCHES);
         let accounts = Accounts::open(&options, &Log::discard()).unwrap();
         let users = directory(&options, &accounts, None).unwrap();
         let users = Arc::new(users);
-        let config = |shard| core_config(&options, shard, 2, &info, &users, 0);
+        let config = |shard| core_config(&options, shard, 2, &identity, addresses, &users, 0);
         let helpers = Helpers::start(2, &ends[0].watch()).unwrap();
         let [first, second] = [helpers.of_shard(0), helpers.of_shard(1)];
         let (failing, end, shared) = (config(1), ends.pop().unwrap(), Arc::clone(&control));

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
 
-use super::accept::Acceptor;
+use super::accept::{Acceptor, Port};
 use super::core::{Batch, ConnKey, Core};
 use super::events;
 use super::jetstream::JetStream;
@@ -18,6 +18,7 @@ use super::reload::{Request, Version};
 use super::sockets::Sockets;
 use super::start::DATA_LANE_BATCHES;
 use super::transport::TlsListener;
+use super::websocket::{WebSocketListener, WebSockets};
 use crate::host;
 use crate::log::Log;
 use crate::mesh::Endpoint;
@@ -47,9 +48,6 @@ const SPIN_LOOKS: u32 = 16;
 /// Flights kept for reuse.
 const FLIGHTS_MAX: usize = 1024;
 
-/// The token of the listener; connections have generation bits above the slot.
-const LISTENER: u64 = 1 << 55;
-
 /// How long other shards have to route that the server ends before it does.
 const LEAVE_WAIT: u64 = 100_000_000;
 
@@ -75,6 +73,8 @@ pub(super) struct Control {
     pub(super) memory: Memory,
     /// TLS of the client port, if there is any.
     pub(super) tls: Option<TlsListener>,
+    /// The WebSocket port, if there is one.
+    pub(super) websocket: Option<Arc<WebSocketListener>>,
     pub(super) log: Log,
 }
 
@@ -139,6 +139,8 @@ pub(super) struct ShardTask {
     /// Handshakes that must be done, and greetings that wait, in the order they fall due.
     pub(super) handshakes: VecDeque<(u64, ConnKey)>,
     pub(super) greetings: VecDeque<(u64, ConnKey)>,
+    /// What connections over WebSocket have in common.
+    pub(super) websockets: WebSockets,
     /// Connections whose receive ended for want of buffers, to be re-armed in turn.
     pub(super) starved: Vec<ConnKey>,
     pub(super) now: u64,
@@ -204,6 +206,7 @@ impl ShardTask {
             sealed: Vec::new(),
             handshakes: VecDeque::new(),
             greetings: VecDeque::new(),
+            websockets: WebSockets::default(),
             starved: Vec::new(),
             now: host::monotonic_ns(),
             last_gap: u64::MAX,
@@ -216,7 +219,8 @@ impl ShardTask {
             is_busy: false,
             slow: SlowConsumers::default(),
         };
-        task.arm_listener();
+        task.set_websocket(task.control.websocket.clone());
+        task.arm_listeners();
         Ok(task)
     }
 
@@ -311,6 +315,7 @@ impl ShardTask {
     fn has_work(&self) -> bool {
         !self.completions.is_empty()
             || self.core.has_work()
+            || self.is_behind()
             || self.ring.has_work()
             || self.jetstream.as_ref().is_some_and(|jetstream| jetstream.has_work(&self.core))
     }
@@ -370,6 +375,9 @@ impl ShardTask {
             }
         }
         self.completions = completions;
+        if self.is_behind() {
+            self.read_behind();
+        }
         self.passwords.take_answers(&mut self.core);
         self.core.resume_parsing();
         self.passwords.take_jobs(&mut self.core);
@@ -466,6 +474,7 @@ impl ShardTask {
             Message::Reload(settings) => self.core.reload(&settings),
             Message::Accounts(change) => self.core.change_accounts(&change),
             Message::Tls(tls) => self.set_tls(tls),
+            Message::WebSocket(listener) => self.set_websocket(listener),
             Message::LameDuck => self.core.enter_lame_duck(),
             Message::CloseOver(duration) => self.core.close_over(duration),
             Message::Stop => self.stop(),
@@ -478,12 +487,10 @@ impl ShardTask {
             Completion::Received { token, buffer, len, more } => {
                 let key = ConnKey::from_u64(token);
                 debug_assert!(len > 0);
-                let sealed = self.seals
-                    && self.sockets.get(key).is_some_and(|socket| socket.transport.is_some());
-                if sealed {
-                    self.receive_sealed(key, buffer);
-                } else {
-                    self.core.handle_received(key, self.ring.buffer(buffer));
+                match self.sockets.get(key).filter(|_| self.seals) {
+                    Some(socket) if socket.transport.is_some() => self.receive_sealed(key, buffer),
+                    Some(socket) if socket.websocket.is_some() => self.receive_framed(key, buffer),
+                    _ => self.core.handle_received(key, self.ring.buffer(buffer)),
                 }
                 self.ring.release(buffer);
                 if !more {
@@ -496,6 +503,7 @@ impl ShardTask {
             Completion::Ended { token, reason } => {
                 let key = ConnKey::from_u64(token);
                 match reason {
+                    End::Closed if self.keep_end(key) => {}
                     End::Closed => self.core.handle_end(key, CloseReason::ClientClosed),
                     End::Failed(_) => self.core.handle_end(key, CloseReason::ReadError),
                     End::NoBuffers | End::Cancelled | End::Interrupted => {}
@@ -506,7 +514,9 @@ impl ShardTask {
                 }
                 self.receive_ended(key);
             }
-            Completion::Accepted { result, more, .. } => self.handle_accepted(result, more),
+            Completion::Accepted { token, result, more } => {
+                self.handle_accepted(Port::of_token(token), result, more);
+            }
             Completion::Written { result, .. } => {
                 if let Some(jetstream) = &mut self.jetstream {
                     jetstream.handle_written(result);
@@ -516,11 +526,19 @@ impl ShardTask {
         }
     }
 
-    fn handle_accepted(&mut self, result: Result<std::os::fd::OwnedFd, i32>, more: bool) {
+    fn handle_accepted(
+        &mut self,
+        port: Port,
+        result: Result<std::os::fd::OwnedFd, i32>,
+        more: bool,
+    ) {
         let Some(acceptor) = &mut self.acceptor else { return };
+        if !more {
+            acceptor.disarmed(port);
+        }
         match result {
             Ok(socket) => {
-                if let Some((shard, adopted)) = acceptor.place(socket) {
+                if let Some((shard, adopted)) = acceptor.place(port, socket) {
                     if shard == self.endpoint.own() {
                         self.adopt(adopted);
                     } else {
@@ -528,35 +546,56 @@ impl ShardTask {
                     }
                 }
                 if !more {
-                    self.arm_listener();
+                    self.arm_listener(port);
                 }
             }
             Err(errno) => {
-                if acceptor.listener().is_some() {
+                if acceptor.listener(port).is_some() {
                     acceptor.failed(self.now);
                     let error = std::io::Error::from_raw_os_error(errno);
                     let words = host::go_error_text(&error);
                     self.control.log.error(format_args!("Temporary Client Accept Error ({words})"));
                 }
                 if more {
-                    self.ring.cancel_accept(LISTENER);
+                    self.ring.cancel_accept(port.token());
                 }
             }
         }
     }
 
-    fn arm_listener(&mut self) {
-        if let Some(listener) = self.acceptor.as_ref().and_then(Acceptor::listener) {
-            self.ring.accept(listener, LISTENER);
+    fn arm_listeners(&mut self) {
+        for port in Port::ALL {
+            self.arm_listener(port);
         }
     }
 
+    fn arm_listener(&mut self, port: Port) {
+        let Some(acceptor) = &mut self.acceptor else { return };
+        if let Some(listener) = acceptor.arm(port) {
+            self.ring.accept(listener, port.token());
+        }
+    }
+
+    /// Nobody is accepted any more.
+    fn close_listeners(&mut self) {
+        let Some(acceptor) = &mut self.acceptor else { return };
+        for port in Port::ALL {
+            if acceptor.listener(port).is_some() {
+                self.ring.cancel_accept(port.token());
+            }
+        }
+        acceptor.close();
+    }
+
     fn adopt(&mut self, adopted: Adopted) {
-        let Adopted { socket, cid, host, refused } = adopted;
         if self.core.directory().trust().is_some() {
             // Tokens are judged by the time of day, which may have been set meanwhile.
             self.set_wall_clock();
         }
+        if adopted.port == Port::WebSocket {
+            return self.adopt_websocket(adopted);
+        }
+        let Adopted { socket, cid, host, refused, .. } = adopted;
         let key = if refused {
             self.core.open_refused(cid, host, WireError::MaximumConnectionsExceeded)
         } else {
@@ -570,9 +609,9 @@ impl ShardTask {
         self.arm_receive(key);
     }
 
-    fn arm_receive(&mut self, key: ConnKey) {
+    pub(super) fn arm_receive(&mut self, key: ConnKey) {
         if let Some(socket) = self.sockets.get(key) {
-            if !socket.receiving && socket.wanted && !socket.closing {
+            if !socket.receiving && socket.may_receive() {
                 socket.receiving = true;
                 socket.cancelling = false;
                 self.ring.receive(socket.fd(), key.to_u64());
@@ -597,7 +636,11 @@ impl ShardTask {
                 self.ring.cancel_receive(key.to_u64());
             }
             self.starved.push(key);
+            if self.seals && wanted {
+                self.read_kept(key);
+            }
         }
+        self.choke();
         let mut starved = std::mem::take(&mut self.starved);
         for key in starved.drain(..) {
             self.arm_receive(key);
@@ -663,6 +706,9 @@ impl ShardTask {
         }
         if let Some(socket) = self.sockets.get(key) {
             socket.sending = false;
+            if socket.websocket.is_some() {
+                return self.handle_framed_sent(key, delivered);
+            }
             if socket.transport.is_some() {
                 return self.handle_sealed_sent(key, delivered);
             }
@@ -673,14 +719,21 @@ impl ShardTask {
 
     fn close_sockets(&mut self) {
         while let Some(key) = self.core.take_closing() {
-            let Some(socket) = self.sockets.get(key) else { continue };
-            socket.shut_down();
-            if socket.receiving && !socket.cancelling {
-                socket.cancelling = true;
-                self.ring.cancel_receive(key.to_u64());
+            if !self.seals || !self.leaves_later(key) {
+                self.shut_socket(key);
             }
-            self.release_if_idle(key);
         }
+    }
+
+    /// Ends a connection towards its peer.
+    pub(super) fn shut_socket(&mut self, key: ConnKey) {
+        let Some(socket) = self.sockets.get(key) else { return };
+        socket.shut_down();
+        if socket.receiving && !socket.cancelling {
+            socket.cancelling = true;
+            self.ring.cancel_receive(key.to_u64());
+        }
+        self.release_if_idle(key);
     }
 
     pub(super) fn release_if_idle(&mut self, key: ConnKey) {
@@ -751,7 +804,7 @@ impl ShardTask {
             notices_dropped: self.core.notices_dropped()
                 + self.line.as_ref().map_or(0, SystemLine::dropped),
             log_lines_dropped: acceptor.map_or(0, |_| self.control.log.dropped_lines()),
-            accepting: acceptor.is_some_and(|acceptor| acceptor.listener().is_some()),
+            accepting: acceptor.is_some_and(|acceptor| acceptor.listener(Port::Clients).is_some()),
             ..self.core.totals()
         }
     }
@@ -768,7 +821,8 @@ impl ShardTask {
         let jetstream = self.jetstream.as_ref().and_then(|jetstream| jetstream.next_deadline());
         let handshake = self.handshakes.front().map(|&(at, _)| at);
         let greeting = self.greetings.front().map(|&(at, _)| at);
-        [self.core.next_deadline(), stage, retry, handshake, greeting, jetstream]
+        let websocket = self.next_websocket_deadline();
+        [self.core.next_deadline(), stage, retry, handshake, greeting, websocket, jetstream]
             .into_iter()
             .flatten()
             .min()
@@ -778,6 +832,7 @@ impl ShardTask {
     fn run_own_timers(&mut self) {
         if self.seals {
             self.run_transport_timers();
+            self.run_websocket_timers();
         }
         if self.acceptor.is_some() {
             let signals = self.control.signals.swap(0, Ordering::AcqRel);
@@ -789,7 +844,7 @@ impl ShardTask {
                 .as_mut()
                 .and_then(|acceptor| acceptor.retry_at.take_if(|at| *at <= self.now));
             if retry.is_some() {
-                self.arm_listener();
+                self.arm_listeners();
             }
         }
         match self.stage {
@@ -840,10 +895,7 @@ impl ShardTask {
     fn enter_lame_duck(&mut self) {
         let log = &self.control.log;
         log.info(format_args!("Entering lame duck mode, stop accepting new clients"));
-        self.ring.cancel_accept(LISTENER);
-        if let Some(acceptor) = &mut self.acceptor {
-            acceptor.close();
-        }
+        self.close_listeners();
         self.stage = Stage::LameDuck { close_at: Some(self.now + self.control.lame_duck_grace) };
         self.core.note_lame_duck();
         self.tell_all(|| Message::LameDuck);
@@ -887,12 +939,7 @@ impl ShardTask {
             return;
         }
         self.stage = Stage::Stopping { by: self.now + STOP_WAIT };
-        if let Some(acceptor) = &mut self.acceptor {
-            if acceptor.listener().is_some() {
-                self.ring.cancel_accept(LISTENER);
-            }
-            acceptor.close();
-        }
+        self.close_listeners();
         self.core.close_all();
     }
 

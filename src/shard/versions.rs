@@ -43,6 +43,8 @@ impl ShardTask {
         self.tell_all(|| Message::Reload(Arc::clone(&version.settings)));
         self.tell_all(|| Message::Tls(version.tls.clone()));
         self.set_tls(version.tls.clone());
+        self.tell_all(|| Message::WebSocket(version.websocket.clone()));
+        self.set_websocket(version.websocket.clone());
         self.core.reload(&version.settings);
         self.take_directory(&version.settings.directory);
         self.say_events();

@@ -70,6 +70,7 @@ impl Shards {
             headers: true,
             limits: Limits { subscriptions_max: 0, sub_tokens_max: 0 },
             keepalive: KeepaliveLimits { interval: u64::MAX / 4, outstanding_max: 2 },
+            websocket: None,
             directory: Arc::new(Directory::open()),
             debug: false,
             trace: None,

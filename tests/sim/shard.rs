@@ -97,6 +97,7 @@ impl Shard {
             headers: true,
             limits: Limits { subscriptions_max: 0, sub_tokens_max: 0 },
             keepalive: KeepaliveLimits { interval: 120_000_000_000, outstanding_max: 1_000_000 },
+            websocket: None,
             directory: Arc::new(Directory::open()),
             debug: false,
             trace: None,

@@ -44,3 +44,4 @@ mod subjects;
 mod system;
 mod tls;
 mod unsubscribe;
+mod websocket;

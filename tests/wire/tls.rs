@@ -17,12 +17,12 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use crate::common::{Broker, Raw, PATIENCE};
 
 /// An authority, a server's certificate and a client's, as files.
-struct Certificates {
+pub(super) struct Certificates {
     folder: tempfile::TempDir,
 }
 
 impl Certificates {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let ca_key = KeyPair::generate().unwrap();
         let mut ca = CertificateParams::new(Vec::new()).unwrap();
@@ -43,7 +43,7 @@ impl Certificates {
         Self { folder }
     }
 
-    fn path(&self, name: &str) -> String {
+    pub(super) fn path(&self, name: &str) -> String {
         self.folder.path().join(name).to_str().unwrap().to_owned()
     }
 
@@ -67,7 +67,7 @@ impl Certificates {
     }
 
     /// A session by hand, over a socket from which INFO was read already, or not.
-    fn session(&self, stream: TcpStream, with_certificate: bool) -> Session {
+    pub(super) fn session(&self, stream: TcpStream, with_certificate: bool) -> Session {
         let mut roots = RootCertStore::empty();
         roots.add(CertificateDer::from_pem_file(self.path("ca.pem")).unwrap()).unwrap();
         let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -88,7 +88,7 @@ impl Certificates {
     }
 }
 
-type Session = StreamOwned<ClientConnection, TcpStream>;
+pub(super) type Session = StreamOwned<ClientConnection, TcpStream>;
 
 /// Reads a line, whatever the transport.
 fn line(stream: &mut impl Read) -> std::io::Result<String> {

@@ -64,7 +64,7 @@ impl<'a> Client<'a> {
             stop: client.closed.map(|(at, _)| rfc3339(facts.wall(at))),
             name_tag: &client.account,
             kind: "Client",
-            client_type: "nats",
+            client_type: if client.is_websocket { "websocket" } else { "nats" },
         }
     }
 }

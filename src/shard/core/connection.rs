@@ -3,6 +3,7 @@
 use super::ingest::Skipped;
 use crate::client::Client;
 use crate::outbound::Outbound;
+use crate::proto::CloseReason;
 use crate::router::{ConnId, ShardSet};
 use crate::tls::PeerIdentity;
 
@@ -65,6 +66,8 @@ impl Pause {
 /// How far a connection is on its way out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
+    /// It is no client yet: the shell still negotiates with the peer.
+    Arriving,
     /// Commands are taken.
     Open,
     /// Nothing is taken any more; what is queued is still sent.
@@ -129,6 +132,8 @@ pub(super) struct Connection {
     /// When messages were last sent to it, and how many had been by then.
     pub(super) sent_at: u64,
     pub(super) sent_messages: u64,
+    /// Why it was closed, once it is.
+    pub(super) closed_for: Option<CloseReason>,
     /// What TLS has agreed on, if it is there.
     pub(super) tls: Option<Box<TlsFacts>>,
     pub(super) client: Box<Client>,
@@ -170,7 +175,7 @@ impl Connection {
             out: Outbound::default(),
             dirty: false,
             headers: false,
-            phase: Phase::Open,
+            phase: Phase::Arriving,
             key,
             pause: Pause::default(),
             receive_stopped: false,
@@ -197,6 +202,7 @@ impl Connection {
             opened_at: 0,
             sent_at: 0,
             sent_messages: 0,
+            closed_for: None,
             tls: None,
             client: Box::new(client),
         }

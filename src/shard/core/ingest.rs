@@ -442,8 +442,9 @@ impl Core {
     pub(super) fn arm_first_ping(&mut self, key: ConnKey) {
         let random = self.random.next();
         let Some(connection) = self.deliverer.connections.get(key) else { return };
+        let limits = self.config.keepalive(connection.client.over);
         if connection.client.keepalive.round_trip == 0 {
-            let delay = Keepalive::first_delay(&self.config.keepalive, random);
+            let delay = Keepalive::first_delay(&limits, random);
             connection.ping_due = self.now + delay;
             self.timers.set(connection.ping_due, Timer::Ping, key);
         }

@@ -262,6 +262,7 @@ mod tests {
             headers: true,
             limits: Limits { subscriptions_max: 0, sub_tokens_max: 0 },
             keepalive: KeepaliveLimits { interval: u64::MAX / 4, outstanding_max: 2 },
+            websocket: None,
             directory: Arc::new(Directory::open()),
             debug: false,
             trace: None,

@@ -1,12 +1,14 @@
 //! A connection's way in and out, its timers, and the small things it is sent.
 
+use std::sync::Arc;
+
 use super::connection::{ConnKey, Phase, TlsFacts};
 use super::control::Control;
 use super::label::label;
 use super::timers::Timer;
 use super::{Core, Event};
-use crate::account::Login;
-use crate::client::{Client, Tick};
+use crate::account::{ConnectionType, Login};
+use crate::client::{CarriedCredentials, Client, Tick};
 use crate::proto::{CloseReason, PerClient, WireError};
 use crate::router::{ConnId, SubId};
 
@@ -16,45 +18,89 @@ const INFO_BYTES_MAX: usize = 8 * 1024;
 /// Random bytes of a nonce, as in nats-server.
 const NONCE_BYTES: usize = 11;
 
+/// Who a client over WebSocket is, as its request says.
+#[derive(Clone, Debug, Default)]
+pub struct Arrival {
+    /// Whose request it was, if a proxy says so.
+    pub forwarded_for: Option<Box<str>>,
+    /// Credentials that came with the request.
+    pub carried: Option<Box<CarriedCredentials>>,
+}
+
 impl Core {
     /// A connection was accepted: number `cid`, remote address `host`. INFO is
     /// the first thing it gets.
     pub fn open(&mut self, cid: u64, host: Box<str>) -> ConnKey {
-        let must_authenticate = self.config.directory.is_required();
-        let mut client = Client::new(cid, host, must_authenticate, self.config.seed);
-        if self.config.directory.has_nkeys() {
-            client.nonce = self.nonce(cid);
+        let key = self.reserve(cid, host);
+        self.begin(key);
+        key
+    }
+
+    /// A connection was accepted that is no client yet: nothing counts or shows it until
+    /// [`Self::arrive`].
+    pub fn reserve(&mut self, cid: u64, host: Box<str>) -> ConnKey {
+        let client = Client::new(cid, host, true, self.config.seed);
+        self.deliverer.connections.insert(client)
+    }
+
+    /// A reserved connection has become a client over WebSocket: it is greeted.
+    pub fn arrive(&mut self, key: ConnKey, arrival: Arrival) {
+        let Some(connection) = self.deliverer.connections.get(key) else { return };
+        if connection.phase != Phase::Arriving {
+            return;
         }
-        if let Some(login) = self.config.directory.everybody() {
-            client.log_in(login, self.config.seed);
+        let client = &mut connection.client;
+        client.over = ConnectionType::WebSocket;
+        client.forwarded_for = arrival.forwarded_for;
+        client.carried = arrival.carried;
+        self.begin(key);
+    }
+
+    fn begin(&mut self, key: ConnKey) {
+        let Some(connection) = self.deliverer.connections.get(key) else { return };
+        connection.phase = Phase::Open;
+        let (cid, over) = (connection.client.cid, connection.client.over);
+        let nonce = self.config.directory.has_nkeys().then(|| self.nonce(cid));
+        let must_authenticate = self.config.directory.is_required(over);
+        let login = self.config.directory.everybody(over);
+        let seed = self.config.seed;
+        let Some(connection) = self.deliverer.connections.get(key) else { return };
+        let client = &mut connection.client;
+        client.nonce = nonce.unwrap_or_default();
+        client.authenticated = !must_authenticate;
+        if let Some(login) = login {
+            client.log_in(login, seed);
         }
         let authenticated = client.authenticated;
-        let key = self.deliverer.connections.insert(client);
         self.counters.opened += 1;
         if self.config.debug {
             self.say(key.slot(), false, "Client connection created".to_owned());
         }
         if !authenticated {
-            self.timers.set(self.now + self.config.auth_timeout, Timer::Authentication, key);
+            self.timers.set(self.now + self.config.auth_timeout(over), Timer::Authentication, key);
         }
         // A client that never says CONNECT is asked too, only later.
-        let due = self.now + self.config.keepalive.interval;
+        let due = self.now + self.config.keepalive(over).interval;
         if let Some(connection) = self.deliverer.connections.get(key) {
             connection.ping_due = due;
             connection.opened_at = self.now;
-            connection.awaits_proxy = self.proxy_headers;
+            connection.awaits_proxy = self.proxy_headers && over == ConnectionType::Standard;
         }
         self.timers.set(due, Timer::Ping, key);
         self.send_info(key, false);
-        key
     }
 
     /// A connection beyond a limit: INFO, the error, and out again.
     pub fn open_refused(&mut self, cid: u64, host: Box<str>, error: WireError<'_>) -> ConnKey {
         let key = self.open(cid, host);
+        self.turn_away(key, error);
+        key
+    }
+
+    /// A client that is beyond a limit: the error, and out again.
+    pub fn turn_away(&mut self, key: ConnKey, error: WireError<'_>) {
         let reason = error.close_reason().unwrap_or(CloseReason::MaximumConnectionsExceeded);
         self.fail(key, error, reason);
-        key
     }
 
     /// Something to sign that nobody can foresee: a hash over the server's secret.
@@ -82,11 +128,43 @@ impl Core {
         }
     }
 
+    /// The remote address of a connection, a NUL before the port.
+    pub fn host_of(&mut self, key: ConnKey) -> &str {
+        self.deliverer.connections.get(key).map_or("", |connection| &connection.client.host)
+    }
+
+    /// Whether a client is there and obeyed.
+    pub fn is_open(&mut self, key: ConnKey) -> bool {
+        let connection = self.deliverer.connections.get(key);
+        connection.is_some_and(|connection| connection.phase == Phase::Open)
+    }
+
+    /// Whether a client has shown who it is, or need not.
+    pub fn is_authenticated(&mut self, key: ConnKey) -> bool {
+        let connection = self.deliverer.connections.get(key);
+        connection.is_some_and(|connection| connection.client.authenticated)
+    }
+
+    /// Why a connection was closed that was a client.
+    pub fn closed_for(&mut self, key: ConnKey) -> Option<CloseReason> {
+        self.deliverer.connections.get(key)?.closed_for
+    }
+
+    /// An empty buffer for what is sent; it comes back with [`Self::recycle`].
+    pub fn take_chunk(&mut self) -> Vec<u8> {
+        self.deliverer.pool.take(0)
+    }
+
     /// TLS with a client is agreed on.
     pub fn handle_tls(&mut self, key: ConnKey, facts: TlsFacts) {
         if let Some(connection) = self.deliverer.connections.get(key) {
             connection.tls = Some(Box::new(facts));
         }
+    }
+
+    /// What a client sent cannot be read: a line for the log.
+    pub fn report_read_error(&mut self, key: ConnKey, error: &str) {
+        self.say_error(key, &format!("read error: {error}"));
     }
 
     /// TLS with a client has failed: a line for the log.
@@ -106,7 +184,7 @@ impl Core {
                     connection.phase = Phase::Closing;
                     self.closing.push(key);
                 }
-                Phase::Closing | Phase::Gone => {}
+                Phase::Arriving | Phase::Closing | Phase::Gone => {}
             }
             return;
         }
@@ -158,8 +236,8 @@ impl Core {
 
     fn handle_ping_timer(&mut self, key: ConnKey) {
         let now = self.now;
-        let limits = self.config.keepalive;
         let Some(connection) = self.deliverer.connections.get(key) else { return };
+        let limits = self.config.keepalive(connection.client.over);
         if connection.phase != Phase::Open || connection.ping_due > now {
             return;
         }
@@ -216,6 +294,10 @@ impl Core {
         self.interrupted |= self.parsing == Some(key);
         match connection.phase {
             Phase::Open => {}
+            Phase::Arriving => {
+                connection.phase = Phase::Closing;
+                return self.closing.push(key);
+            }
             Phase::Flushing if !flush => {
                 connection.out.discard_queued(&mut self.deliverer.pool);
                 connection.phase = Phase::Closing;
@@ -227,6 +309,7 @@ impl Core {
         self.note_closed(key, reason);
         let Some(connection) = self.deliverer.connections.get(key) else { return };
         connection.phase = Phase::Flushing;
+        connection.closed_for = Some(reason);
         connection.inbox = Vec::new();
         if !flush {
             connection.out.discard_queued(&mut self.deliverer.pool);
@@ -252,7 +335,8 @@ impl Core {
         let Some(connection) = self.deliverer.connections.get(key) else { return };
         self.events.push(Event::Closed {
             cid: connection.client.cid,
-            host: connection.client.host.clone(),
+            host: connection.client.shown_host(),
+            over: connection.client.over,
             reason,
             pending: connection.out.pending(),
             chunks: connection.out.flight_segments(),
@@ -340,9 +424,9 @@ impl Core {
     pub(super) fn say(&mut self, slot: ConnId, trace: bool, text: String) {
         if let Some(connection) = self.deliverer.connections.at(slot) {
             let client = &connection.client;
-            let (cid, host) = (client.cid, client.host.clone());
+            let (cid, host, over) = (client.cid, client.shown_host(), client.over);
             let text = format!("{}{text}", label(client));
-            self.events.push(Event::Line { cid, host, trace, text });
+            self.events.push(Event::Line { cid, host, over, trace, text });
         }
     }
 
@@ -386,12 +470,12 @@ impl Core {
     }
 
     pub(super) fn send_info(&mut self, key: ConnKey, connect_info: bool) {
-        let info = self.config.info.clone();
         let Some(connection) = self.deliverer.connections.get(key) else { return };
         let client = &connection.client;
+        let info = Arc::clone(self.config.info(client.over));
         let directory = &self.config.directory;
         let account = client.bound_to();
-        let required = directory.is_required();
+        let required = directory.is_required(client.over);
         let payload_max = client.login.as_ref().and_then(Login::payload_max);
         let per_client = PerClient {
             client_id: client.cid,
@@ -405,7 +489,12 @@ impl Core {
             connect_info,
             remote_account: account.filter(|_| connect_info).map_or("", |account| &account.name),
             account_is_system: connect_info && account.is_some_and(|account| account.is_system),
-            auth_required: Some(required && (connect_info || !directory.has_no_auth_user())),
+            auth_required: Some(
+                required
+                    && (connect_info
+                        || client.over != ConnectionType::Standard
+                        || !directory.has_no_auth_user()),
+            ),
             max_payload: payload_max
                 .map(i64::from)
                 .filter(|_| connect_info)

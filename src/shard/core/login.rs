@@ -12,7 +12,7 @@ use super::connection::{ConnKey, Phase};
 use super::control::Control;
 use super::label::label;
 use super::{Core, Event};
-use crate::account::{ConnectionType, Credentials, Login, UserRefusal, Verdict};
+use crate::account::{Credentials, Login, UserRefusal, Verdict};
 use crate::client::Refusal;
 use crate::proto::{CloseReason, WireError};
 use crate::router::ShardId;
@@ -51,7 +51,9 @@ impl Core {
 
     /// A client that shows nothing begins to speak. Returns whether it may.
     pub(super) fn log_in_anonymously(&mut self, key: ConnKey) -> bool {
-        let Some(login) = self.config.directory.anonymous() else { return false };
+        let Some(connection) = self.deliverer.connections.get(key) else { return false };
+        let over = connection.client.over;
+        let Some(login) = self.config.directory.anonymous(over) else { return false };
         self.admit(key, login);
         true
     }
@@ -88,11 +90,12 @@ impl Core {
     /// Judges the credentials of a connection by the directory of today.
     pub(super) fn judge(&mut self, key: ConnKey) {
         let Some(connection) = self.deliverer.connections.get(key) else { return };
+        let over = connection.client.over;
         let at = self.clock.moment(self.now);
         let shown = Credentials { at, ..connection.client.credentials() };
-        match self.config.directory.authenticate(&shown, ConnectionType::Standard) {
+        match self.config.directory.authenticate(&shown, over) {
             Verdict::Refused if self.config.directory.trust().is_some() => {
-                let why = self.config.directory.why_refused(&shown, ConnectionType::Standard);
+                let why = self.config.directory.why_refused(&shown, over);
                 self.refuse_token(key, why);
             }
             Verdict::Refused => self.refuse(key, &Refusal::credentials()),
@@ -313,8 +316,10 @@ impl Core {
         } else {
             String::new()
         };
-        let (cid, host) = (connection.client.cid, connection.client.host.clone());
-        self.events.push(Event::Error { cid, host, text: format!("authentication error{who}") });
+        let client = &connection.client;
+        let (cid, host, over) = (client.cid, client.shown_host(), client.over);
+        let text = format!("authentication error{who}");
+        self.events.push(Event::Error { cid, host, over, text });
     }
 
     /// An error line about one connection, with whom it is.
@@ -323,6 +328,7 @@ impl Core {
         let Some(connection) = self.deliverer.connections.get(key) else { return };
         let client = &connection.client;
         let text = format!("{}{text}", label(client));
-        self.events.push(Event::Error { cid: client.cid, host: client.host.clone(), text });
+        let (cid, host, over) = (client.cid, client.shown_host(), client.over);
+        self.events.push(Event::Error { cid, host, over, text });
     }
 }

@@ -8,6 +8,7 @@
 use std::sync::Arc;
 
 use super::connection::{ConnKey, Phase};
+use super::state::WebSocketSettings;
 use super::trace::TraceOptions;
 use super::{Core, Event};
 use crate::account::{Directory, Login, SubscribeVerdict};
@@ -25,6 +26,8 @@ pub struct Settings {
     pub parser: ParserLimits,
     /// Keep-alive.
     pub keepalive: KeepaliveLimits,
+    /// What is different for clients over WebSocket.
+    pub websocket: Option<Arc<WebSocketSettings>>,
     /// Nanoseconds that one send may take.
     pub write_deadline: u64,
     /// Nanoseconds that a client has for CONNECT.
@@ -45,6 +48,7 @@ impl Core {
         config.info = Arc::clone(&settings.info);
         config.parser = settings.parser;
         config.keepalive = settings.keepalive;
+        config.websocket = settings.websocket.clone();
         config.write_deadline = settings.write_deadline;
         config.auth_timeout = settings.auth_timeout;
         config.drop_when_high = settings.drop_when_high;
@@ -69,9 +73,10 @@ impl Core {
             return self.judge_if_resolved(key);
         }
         let client = &mut connection.client;
+        let over = client.over;
         let Some(login) = &client.login else {
             // It has said nothing yet.
-            if let Some(login) = directory.everybody() {
+            if let Some(login) = directory.everybody(client.over) {
                 client.log_in(login, self.config.seed);
             }
             return;
@@ -79,7 +84,7 @@ impl Core {
         let is_known = match &login.user {
             Some(user) if user.token.is_some() => directory.trust().is_some(),
             Some(user) => directory.account_of(&user.name) == Some(user.account),
-            None => !old.is_required() || directory.has_same_secret(old),
+            None => !old.is_required(over) || directory.has_same_secret(old, over),
         };
         if !is_known {
             return self.close(key, CloseReason::ClientClosed, true);
@@ -89,7 +94,7 @@ impl Core {
             self.count_if_limited(key);
             return self.judge(key);
         }
-        match directory.everybody().or_else(|| directory.anonymous()) {
+        match directory.everybody(over).or_else(|| directory.anonymous(over)) {
             Some(login) if login.account.id == account => {
                 client.log_in(login, self.config.seed);
                 self.count_if_limited(key);

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::connection::{Connection, Phase};
 use super::label::{account_name, user_of};
 use super::{ConnKey, Core};
+use crate::account::ConnectionType;
 use crate::monitor::{
     ClosedRing, ConnectionSnapshot, ShardTotals, Slice, SubscriptionSnapshot, SLICE_CONNECTIONS,
     SLICE_SUBSCRIPTIONS,
@@ -155,6 +156,7 @@ pub(super) fn snapshot(connection: &Connection) -> ConnectionSnapshot {
         cid: client.cid,
         ip: ip.to_owned(),
         port: port.parse().unwrap_or(0),
+        is_websocket: client.over == ConnectionType::WebSocket,
         opened_at: connection.opened_at,
         active_at: client.keepalive.active_at.max(connection.sent_at),
         closed: None,

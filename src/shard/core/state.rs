@@ -21,7 +21,7 @@ use super::timers;
 use super::timers::Timers;
 use super::tokens::{Resolutions, WallClock};
 use super::trace::TraceOptions;
-use crate::account::Directory;
+use crate::account::{ConnectionType, Directory};
 use crate::client::{KeepaliveLimits, Limits};
 use crate::monitor::ClosedRing;
 use crate::net::Segment;
@@ -57,6 +57,8 @@ pub struct CoreConfig {
     pub limits: Limits,
     /// Keep-alive.
     pub keepalive: KeepaliveLimits,
+    /// What is different for clients over WebSocket.
+    pub websocket: Option<Arc<WebSocketSettings>>,
     /// Users and accounts.
     pub directory: Arc<Directory>,
     /// Lines of the debug level become events.
@@ -70,6 +72,36 @@ pub struct CoreConfig {
     /// Interest changes that may be unacknowledged before their connections
     /// are paused.
     pub unacknowledged_max: u64,
+}
+
+/// What is different for clients over WebSocket.
+#[derive(Clone, Debug)]
+pub struct WebSocketSettings {
+    /// INFO as they get it.
+    pub info: Arc<InfoTemplate>,
+    /// Keep-alive.
+    pub keepalive: KeepaliveLimits,
+    /// Nanoseconds that one has for CONNECT.
+    pub auth_timeout: u64,
+}
+
+impl CoreConfig {
+    fn websocket(&self, over: ConnectionType) -> Option<&WebSocketSettings> {
+        self.websocket.as_deref().filter(|_| over == ConnectionType::WebSocket)
+    }
+
+    /// INFO as clients get it that came over a connection of a type.
+    pub(super) fn info(&self, over: ConnectionType) -> &Arc<InfoTemplate> {
+        self.websocket(over).map_or(&self.info, |websocket| &websocket.info)
+    }
+
+    pub(super) fn keepalive(&self, over: ConnectionType) -> KeepaliveLimits {
+        self.websocket(over).map_or(self.keepalive, |websocket| websocket.keepalive)
+    }
+
+    pub(super) fn auth_timeout(&self, over: ConnectionType) -> u64 {
+        self.websocket(over).map_or(self.auth_timeout, |websocket| websocket.auth_timeout)
+    }
 }
 
 /// What a shard has counted since it started.
@@ -179,6 +211,8 @@ pub enum Event {
         cid: u64,
         /// Remote address.
         host: Box<str>,
+        /// What kind of connection it came over.
+        over: ConnectionType,
         /// Why.
         reason: crate::proto::CloseReason,
         /// Bytes that were waiting for it, and the chunks they were in.
@@ -206,6 +240,8 @@ pub enum Event {
         cid: u64,
         /// Remote address.
         host: Box<str>,
+        /// What kind of connection it came over.
+        over: ConnectionType,
         /// What to say.
         text: String,
     },
@@ -215,6 +251,8 @@ pub enum Event {
         cid: u64,
         /// Remote address.
         host: Box<str>,
+        /// What kind of connection it came over.
+        over: ConnectionType,
         /// Whether it is a protocol line.
         trace: bool,
         /// What to say.

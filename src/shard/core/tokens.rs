@@ -192,8 +192,8 @@ impl Core {
         let client = &connection.client;
         let was_in = client.connected && !client.connecting;
         if let (true, Some(why)) = (self.config.debug, &why) {
-            let (cid, host) = (client.cid, client.host.clone());
-            self.events.push(Event::Line { cid, host, trace: false, text: why.to_string() });
+            let (cid, host, over) = (client.cid, client.shown_host(), client.over);
+            self.events.push(Event::Line { cid, host, over, trace: false, text: why.to_string() });
         }
         let (error, reason) = match why {
             Some(UserRefusal::Revoked) if was_in => {
