@@ -11,8 +11,8 @@ use super::secret::same;
 use super::trust::{believe, Believed};
 use super::{
     AccessOptions, AccountId, AccountLimits, ConnectionType, JetStreamLimits, Mappings, Moment,
-    PermissionRules, Permissions, Secret, SubjectRules, TokenUser, Trust, UserOptions, UserRefusal,
-    GLOBAL_ACCOUNT, SYSTEM_ACCOUNT,
+    PermissionRules, Permissions, Secret, SubjectRules, TokenUser, TraceTarget, Trust, UserOptions,
+    UserRefusal, GLOBAL_ACCOUNT, SYSTEM_ACCOUNT,
 };
 
 /// All users and accounts. Immutable: a reload makes another.
@@ -66,6 +66,8 @@ pub struct Account {
     pub mappings: Mappings,
     /// What it may use of JetStream.
     pub jetstream: Option<JetStreamLimits>,
+    /// Where it hears of messages that somebody samples.
+    pub trace: Option<TraceTarget>,
     /// Whether it is the system account.
     pub is_system: bool,
     /// What its token says, in operator mode.
@@ -198,6 +200,7 @@ impl Directory {
                     jetstream: account.jetstream,
                     claims: account.claims.clone(),
                     default_permissions: account.claims.as_deref().and_then(default_permissions),
+                    trace: account.trace.clone(),
                     ..Account::named(&account.name)
                 },
                 system,
@@ -452,6 +455,7 @@ impl Account {
             limits: AccountLimits::default(),
             mappings: Mappings::default(),
             jetstream: None,
+            trace: None,
             is_system: false,
             claims: None,
             default_permissions: None,

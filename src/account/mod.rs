@@ -32,6 +32,7 @@ mod options;
 mod pattern_set;
 mod permissions;
 mod secret;
+mod trace_target;
 mod trust;
 
 pub use crate::subject::AccountId;
@@ -49,4 +50,5 @@ pub use permissions::{
     PermissionRules, Permissions, ResponseRule, RuleError, SubjectRules, SubscribeVerdict,
 };
 pub use secret::Secret;
+pub use trace_target::TraceTarget;
 pub use trust::{AccountRefusal, Moment, TokenUser, Trust, UserRefusal};

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::jwt::{AccountBody, Claims, OperatorBody};
-use super::{AccountLimits, JetStreamLimits, Mappings, PermissionRules, Secret};
+use super::{AccountLimits, JetStreamLimits, Mappings, PermissionRules, Secret, TraceTarget};
 
 /// The account of everybody who has no other.
 pub const GLOBAL_ACCOUNT: &str = "$G";
@@ -74,6 +74,8 @@ pub struct AccountOptions {
     pub mappings: Mappings,
     /// What it may use of JetStream. `None`: it may not use it.
     pub jetstream: Option<JetStreamLimits>,
+    /// Where it hears of messages that somebody samples.
+    pub trace: Option<TraceTarget>,
     /// What its token says, in operator mode.
     pub claims: Option<Arc<Claims<AccountBody>>>,
 }
@@ -87,6 +89,7 @@ impl AccountOptions {
             limits: claims.body.limits.account(),
             mappings: claims.body.mappings(),
             jetstream: claims.body.limits.jetstream(),
+            trace: claims.body.trace.as_ref().and_then(TraceTarget::of_claim),
             claims: Some(Arc::new(claims)),
         }
     }

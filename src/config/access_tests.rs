@@ -90,6 +90,19 @@ const CASES: &[(&str, &str)] = &[
     ("authorization { users [ {user: a, password: b, permissions: {publish: \"a>.*b\"}} ] }", ""),
     ("authorization { users [ {user: a, password: b, permissions: {publish: \"foo q\"}} ] }", "subject \"foo q\" is not a valid subject\n"),
     ("accounts { A { users: 5 } }", "Expected users field to be an array, got 5\n"),
+    ("accounts { A { msg_trace: \"a.*\" } }", "f:1:15: Trace destination \"a.*\" is not valid\n"),
+    ("accounts { A { msg_trace: \"\" } }", "f:1:15: Trace destination \"\" is not valid\n"),
+    ("accounts { A { msg_trace: 5 } }", "f:1:15: Expected account message trace \"msg_trace\" to be a string or a map/struct, got int64\n"),
+    ("accounts { A { msg_trace: {dest: \"a\", sampling: 0} } }", "f:1:38: Ttrace destination sampling value 0 is invalid, needs to be [1..100]\n"),
+    ("accounts { A { msg_trace: {dest: \"a\", sampling: \"20%\"} } }", ""),
+    ("accounts { A { msg_trace: {dest: \"a\", sampling: \"x\"} } }", "f:1:38: Invalid trace destination sampling value \"x\"\n"),
+    ("accounts { A { msg_trace: {sampling: 10} } }", "f:1:15: Trace destination sampling ignored since no destination was set\n"),
+    ("accounts { A { msg_trace: {dest: \"a b\"} } }", "f:1:27: Trace destination \"a b\" is not valid\n"),
+    ("accounts { A { msg_trace: {dest: \"a\", foo: 1} } }", "f:1:38: Unknown field \"foo\" parsing account message trace map/struct \"msg_trace\"\n"),
+    ("accounts { A { trace_dest: \"x\" } }", ""),
+    ("accounts { A { msg_trace: {dest: \"a\", sampling: true} } }", "f:1:38: Trace destination sampling field \"sampling\" should be an integer or a percentage, got bool\n"),
+    ("accounts { A { msg_trace: {dest: 5} } }", "f:1:27: Field \"dest\" should be a string, got int64\n"),
+    ("accounts { A { msg_trace: [] } }", "f:1:15: Expected account message trace \"msg_trace\" to be a string or a map/struct, got []interface {}\n"),
 ];
 
 #[test]

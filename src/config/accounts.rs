@@ -2,7 +2,7 @@
 
 use super::file::{Entry, Findings, Problem};
 use super::grammar::{Node, Value};
-use super::{authorization, mappings, permissions, Options};
+use super::{authorization, mappings, msg_trace, permissions, Options};
 use crate::account::{AccountLimits, AccountOptions, JetStreamLimits, GLOBAL_ACCOUNT};
 
 /// Reads the block into `options`, whose `authorization` is read already; what
@@ -84,7 +84,10 @@ fn account(name: &str, node: &Node, options: &Options, findings: &mut Findings) 
                 Err(problem) => Err(problem),
             },
             "imports" | "exports" => entry.not_built("imports and exports"),
-            "msg_trace" | "trace_dest" => entry.not_built("message tracing"),
+            "msg_trace" | "trace_dest" => {
+                account.trace = msg_trace::read(entry, findings);
+                Ok(())
+            }
             _ if node.used_as_variable => Ok(()),
             _ => Err(Problem::Unknown(key.clone())),
         };

@@ -78,6 +78,8 @@ impl std::fmt::Display for Findings {
 pub(super) enum Problem {
     #[error("config has no values or is empty")]
     Empty,
+    #[error("{0}")]
+    Trace(String),
     #[error("unknown field {0:?}")]
     Unknown(String),
     #[error("option {name:?} is not supported yet: it needs {feature}")]

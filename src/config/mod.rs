@@ -27,6 +27,7 @@ mod keys;
 mod manual;
 mod mappings;
 mod monitoring;
+mod msg_trace;
 mod operator;
 mod operator_mode;
 mod options;

@@ -25,6 +25,7 @@ mod headers;
 mod info;
 mod parser;
 mod proxy;
+mod trace_headers;
 mod writer;
 
 pub use command::{Command, Parsed, ParserLimits, Publish};
@@ -35,6 +36,7 @@ pub use headers::{write_no_responders, write_status_block, HeaderBlock, Headers}
 pub use info::{validate_client_info, InfoTemplate, PerClient, ServerInfo};
 pub use parser::parse;
 pub use proxy::{parse_proxy_header, ProxyError, ProxyHeader};
+pub use trace_headers::{may_wish_trace, trace_wish, without_trace_wish, TraceWish};
 pub use writer::{
     write_message, write_message_without_headers, write_publish, Message, OK, PING, PONG,
 };

@@ -37,7 +37,7 @@ use crate::store::{
 };
 use crate::stream::{
     Context, DetailRequest, Engine, EngineConfig, JetStreamLimits, Outbox, Output, ServerIdentity,
-    ServerLimits,
+    ServerLimits, Token,
 };
 use crate::subject::AccountId;
 
@@ -278,6 +278,11 @@ impl JetStream {
             self.hand_out(job);
         }
         is_there && self.write.is_none()
+    }
+
+    /// The stream that a subscription is of, and the subject under which it stores a message.
+    pub(super) fn stored_as(&self, token: Token, subject: &[u8]) -> Option<(String, String)> {
+        self.engine.stored_as(token, subject)
     }
 
     /// What monitoring asks for.

@@ -165,6 +165,7 @@ pub fn run(options: &Options, log: &Log) -> Result<(), RunError> {
     let mut versions = Some(versions);
     let (requests, asked) = std::sync::mpsc::channel();
     let mut executors = Vec::new();
+    let epoch = facts.start.saturating_sub(facts.start_monotonic);
     for (shard, (endpoint, mailbox)) in endpoints.into_iter().zip(mailboxes).enumerate() {
         let config = core_config(options, shard, shards, &identity, addresses, &directory, seed);
         let control = Arc::clone(&control);
@@ -188,6 +189,7 @@ pub fn run(options: &Options, log: &Log) -> Result<(), RunError> {
         let executor = builder.spawn(move || async move {
             let mut core = Core::new(config);
             core.remember_closed(closed_max);
+            core.know_epoch(epoch);
             if shard == 0 {
                 core.serve_system();
             }

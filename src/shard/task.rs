@@ -392,6 +392,10 @@ impl ShardTask {
         if let Some(jetstream) = &mut self.jetstream {
             progress |= jetstream.turn(&mut self.core, &mut self.ring, self.now);
         }
+        if self.core.has_unresolved_traces() {
+            let jetstream = self.jetstream.as_ref();
+            self.core.resolve_traces(|token, subject| jetstream?.stored_as(token, subject));
+        }
         if self.core.has_system_news() {
             self.pass_on_system_news();
         }

@@ -20,7 +20,7 @@ use super::shared::{Account, Bytes, Shared};
 use super::stream::Stream;
 use super::token::{Purpose, StreamIndex, SLOTS_MAX};
 use super::view::{JetStreamLimits, ServerIdentity, ServerLimits};
-use super::{direct, snapshot, timers, Context, Incoming};
+use super::{direct, snapshot, timers, Context, Incoming, Token};
 use crate::store::{Extent, StreamId};
 use crate::subject::AccountId;
 
@@ -318,6 +318,18 @@ impl Engine {
                 consumers: stream.consumers.count() as u64,
             })
         })
+    }
+
+    /// The stream that a subscription is of, and the subject under which it stores a message to
+    /// `subject`.
+    pub fn stored_as(&self, token: Token, subject: &[u8]) -> Option<(String, String)> {
+        let Some(Purpose::Publish(index)) = Purpose::of(token) else { return None };
+        let stream = self.streams.get(index)?;
+        let mut mapped = Vec::new();
+        let transform = stream.derived.transform.as_ref();
+        let is_mapped = transform.is_some_and(|rule| rule.apply(subject, 0, &mut mapped));
+        let stored = String::from_utf8_lossy(if is_mapped { &mapped } else { subject });
+        Some((stream.name().to_owned(), stored.into_owned()))
     }
 
     /// The streams of an account as monitoring shows them, as a JSON array.

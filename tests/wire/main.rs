@@ -43,5 +43,6 @@ mod store_check;
 mod subjects;
 mod system;
 mod tls;
+mod tracing;
 mod unsubscribe;
 mod websocket;

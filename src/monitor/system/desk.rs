@@ -16,6 +16,7 @@ use super::line::{Ends, Notice, SystemMessage, SystemRequest};
 use super::server_card::ServerCard;
 use super::service::{AccountService, Service};
 use super::statsz::{server_stats, ServerStats};
+use super::trace::Trace;
 
 const SECOND: u64 = 1_000_000_000;
 
@@ -178,6 +179,13 @@ impl Desk {
             Notice::Watched => {
                 self.statsz.get_or_insert((now + STATSZ_FIRST, STATSZ_FIRST));
                 self.accounts_at.get_or_insert(now + ACCOUNTS_APART);
+            }
+            Notice::Traced(report) => {
+                let mut payload = json::compact(&Trace::of(&report, self.card(pages, now)));
+                let accepted = header(&report.headers, "Accept-Encoding").unwrap_or_default();
+                let headers = encode(accepted, &mut payload);
+                let (account, subject) = (Some(report.account), report.destination);
+                self.outbox.push(SystemMessage { account, subject, headers, payload });
             }
             Notice::LameDuck => {
                 let card = self.card(pages, now);

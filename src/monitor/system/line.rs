@@ -7,6 +7,7 @@ use mio::Waker;
 
 use super::super::snapshot::ConnectionSnapshot;
 use super::asker::UserFacts;
+use super::trace::TraceReport;
 use crate::subject::AccountId;
 
 /// Notices that wait for the thread.
@@ -38,6 +39,8 @@ pub enum Notice {
     AccountChanged(Arc<str>),
     /// Somebody has subscribed in the system account.
     Watched,
+    /// The way of a message that is traced.
+    Traced(Box<TraceReport>),
     /// Lame duck mode has begun.
     LameDuck,
 }

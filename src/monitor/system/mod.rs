@@ -20,6 +20,7 @@ mod line;
 mod server_card;
 mod service;
 mod statsz;
+mod trace;
 
 pub use asker::{PermissionFacts, UserFacts};
 pub(super) use desk::Desk;
@@ -29,3 +30,4 @@ pub use line::{
 };
 pub use server_card::ServerCard;
 pub use service::{is_open_to_all, subscriptions};
+pub use trace::{TraceEvent, TraceReport};

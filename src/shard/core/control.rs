@@ -1,6 +1,7 @@
 //! What travels in a control lane.
 
 use super::connection::ConnKey;
+use crate::monitor::TraceEvent;
 use crate::router::InterestChange;
 use crate::subject::AccountId;
 
@@ -56,6 +57,15 @@ pub enum Control {
     LeaveAccount {
         /// The account.
         account: AccountId,
+    },
+    /// What became of a traced message on the sender.
+    Traced {
+        /// The trace, on the receiver.
+        trace: u64,
+        /// What happened.
+        events: Vec<TraceEvent>,
+        /// Queue picks that come back by the data lane.
+        returned: u32,
     },
     /// A subscriber of the sender is close to its `max_pending`.
     Pressure {

@@ -190,7 +190,7 @@ impl Deliverer {
     /// A subscription of the engine: its messages are kept until the shell
     /// takes them.
     #[cold]
-    fn capture(
+    pub(super) fn capture(
         &mut self,
         slot: ConnId,
         subscription: &mut Subscription,

@@ -56,6 +56,8 @@ pub(super) struct Head {
     pub(super) request: u64,
     /// Shards that were tried for the returned pick.
     pub(super) tried: ShardSet,
+    /// The trace that what happens here is to be told to; 0 if nobody traces.
+    pub(super) trace: u64,
 }
 
 /// A decoded entry.
@@ -87,6 +89,11 @@ impl<'a> Entry<'a> {
 
 const HEAD_BYTES: usize = 56;
 const PICK_BYTES: usize = 8;
+/// A trace's number stands behind the picks of an entry that is traced only.
+const TRACE_BYTES: usize = 8;
+const PLAIN: u8 = 1;
+const NO_ECHO: u8 = 2;
+const TRACED: u8 = 4;
 const NO_HEADER: u32 = u32::MAX;
 
 /// Bytes that [`encode`] will append at most.
@@ -99,6 +106,7 @@ pub(super) fn encoded_bytes_max(to: &[u8], message: &Publish<'_>, picks: usize) 
         + message.header_size_text.len()
         + message.size_text.len()
         + message.payload.len()
+        + TRACE_BYTES
         + 8
 }
 
@@ -117,7 +125,9 @@ pub(super) fn encode(
         Kind::ReturnedPick => 1,
         Kind::ReturnedBranch => 2,
     };
-    bytes[1] = u8::from(head.plain) | (u8::from(head.no_echo) << 1);
+    bytes[1] = if head.plain { PLAIN } else { 0 }
+        | if head.no_echo { NO_ECHO } else { 0 }
+        | if head.trace != 0 { TRACED } else { 0 };
     bytes[2] = small(message.header_size_text.len());
     bytes[3] = small(message.size_text.len());
     put_u32(&mut bytes, 4, length(picks.len()));
@@ -133,6 +143,9 @@ pub(super) fn encode(
     out.extend_from_slice(&bytes);
     for pick in picks {
         out.extend_from_slice(&pick.to_ne_bytes());
+    }
+    if head.trace != 0 {
+        out.extend_from_slice(&head.trace.to_ne_bytes());
     }
     out.extend_from_slice(to);
     out.extend_from_slice(message.subject);
@@ -169,6 +182,8 @@ pub(super) fn decode(bytes: &[u8]) -> (Entry<'_>, usize) {
     let header_text = usize::from(head[2]);
     let size_text = usize::from(head[3]);
     let (picks, rest) = rest.split_at(read_u32(head, 4) as usize * PICK_BYTES);
+    let traced = if head[1] & TRACED != 0 { TRACE_BYTES } else { 0 };
+    let (trace, rest) = rest.split_at(traced);
     let (to, rest) = rest.split_at(read_u32(head, 28) as usize);
     let (subject, rest) = rest.split_at(read_u32(head, 8) as usize);
     let reply = read_u32(head, 12) as usize;
@@ -192,12 +207,13 @@ pub(super) fn decode(bytes: &[u8]) -> (Entry<'_>, usize) {
         kind,
         account: AccountId(read_u32(head, 24)),
         origin: ConnKey::from_u64(read_u64(&head[32..40])),
-        no_echo: head[1] & 2 != 0,
-        plain: head[1] & 1 != 0,
+        no_echo: head[1] & NO_ECHO != 0,
+        plain: head[1] & PLAIN != 0,
         request: read_u64(&head[40..48]),
         tried: ShardSet(read_u64(&head[48..56])),
+        trace: if trace.is_empty() { 0 } else { read_u64(trace) },
     };
-    let consumed = HEAD_BYTES + picks.len() + to.len() + subject.len() + tail.len();
+    let consumed = HEAD_BYTES + picks.len() + traced + to.len() + subject.len() + tail.len();
     (Entry { head, picks, to, message }, consumed)
 }
 
@@ -249,6 +265,7 @@ mod tests {
             plain: true,
             request: 77,
             tried: ShardSet(0b101),
+            trace: 0,
         }
     }
 
@@ -270,15 +287,17 @@ mod tests {
                 tail: None,
             };
             let picks = [5, 6 << 32];
-            for kind in [Kind::Message, Kind::ReturnedPick, Kind::ReturnedBranch] {
+            let kinds = [Kind::Message, Kind::ReturnedPick, Kind::ReturnedBranch];
+            for (kind, trace) in kinds.into_iter().flat_map(|kind| [(kind, 0), (kind, 9)]) {
+                let head = Head { trace, ..head(kind) };
                 let mut bytes = Vec::new();
-                encode(&mut bytes, &head(kind), &picks, to, &message);
+                encode(&mut bytes, &head, &picks, to, &message);
                 assert!(bytes.len() <= encoded_bytes_max(to, &message, 2));
                 let total = bytes.len();
                 bytes.extend_from_slice(b"next");
                 let (entry, consumed) = decode(&bytes);
                 assert_eq!(consumed, total);
-                assert_eq!(entry.head, head(kind));
+                assert_eq!(entry.head, head);
                 assert_eq!(entry.picks().collect::<Vec<_>>(), picks);
                 assert_eq!(entry.to, to);
                 assert_eq!(entry.message.subject, b"a.b");

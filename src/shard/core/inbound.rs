@@ -2,6 +2,7 @@
 
 use super::control::Control;
 use super::entry::{self, Batch, Entry, Head, Kind};
+use super::lane_out::LaneOut;
 use super::publish::{deliver_here, queue_hash};
 use super::Core;
 use crate::outbound::Pressure;
@@ -40,6 +41,9 @@ impl Core {
                 self.count_in(account, u32::MAX);
             }
             Control::LeaveAccount { account } => self.handle_leave(account),
+            Control::Traced { trace, events, returned } => {
+                self.handle_traced(trace, events, returned);
+            }
             Control::Pressure { origin, full } => {
                 self.owe_stall(origin, full);
                 self.pressed.push(origin);
@@ -105,6 +109,9 @@ impl Core {
     fn route_entry(&mut self, from: ShardId, entry: &Entry<'_>) {
         let Entry { head, message, .. } = entry;
         self.counters.lane_messages += 1;
+        if head.trace != 0 {
+            return self.route_traced_entry(from, entry);
+        }
         self.deliverer.pressure = Pressure::Low;
         let Matched { plan, subscriptions, groups } =
             self.router.matched(head.account, entry.route());
@@ -148,22 +155,7 @@ impl Core {
             }
         }
         if head.plain && !taken && head.request != 0 {
-            let back = Head {
-                kind: Kind::ReturnedBranch,
-                plain: false,
-                tried: ShardSet::default(),
-                ..*head
-            };
-            // The requester needs the subjects for its 503, not the payload.
-            let empty = crate::proto::Publish {
-                header_len: None,
-                header_size_text: b"",
-                size_text: b"0",
-                payload: b"",
-                tail: None,
-                ..*message
-            };
-            lane.append(&back, &[], entry.to, &empty);
+            return_branch(lane, entry);
         }
         if self.deliverer.pressure != Pressure::Low {
             let full = self.deliverer.pressure == Pressure::Over;
@@ -176,4 +168,20 @@ impl Core {
         }
         self.settle_deliveries();
     }
+}
+
+/// Gives the plain branch of a request that nobody here took back to its origin.
+pub(super) fn return_branch(lane: &mut LaneOut, entry: &Entry<'_>) {
+    let back =
+        Head { kind: Kind::ReturnedBranch, plain: false, tried: ShardSet::default(), ..entry.head };
+    // The requester needs the subjects for its 503, not the payload.
+    let empty = crate::proto::Publish {
+        header_len: None,
+        header_size_text: b"",
+        size_text: b"0",
+        payload: b"",
+        tail: None,
+        ..entry.message
+    };
+    lane.append(&back, &[], entry.to, &empty);
 }

@@ -21,6 +21,8 @@ pub(super) struct Publisher {
     pub(super) no_responders: bool,
     /// Permissions or mappings stand in the way.
     pub(super) watched: bool,
+    /// The account wants to hear of messages that somebody samples.
+    pub(super) sampled: bool,
     pub(super) verbose: bool,
     pub(super) pedantic: bool,
     pub(super) authenticated: bool,
@@ -36,6 +38,7 @@ impl Publisher {
             echo: true,
             no_responders: false,
             watched: false,
+            sampled: false,
             verbose: false,
             pedantic: false,
             authenticated: true,
@@ -371,6 +374,7 @@ impl Core {
             no_responders: client.no_responders,
             watched: client.guard.is_some()
                 || client.bound_to().is_some_and(|account| !account.mappings.is_empty()),
+            sampled: client.bound_to().is_some_and(|account| account.trace.is_some()),
             verbose: client.verbose,
             pedantic: client.pedantic,
             authenticated: client.authenticated,
@@ -382,6 +386,17 @@ impl Core {
         if publisher.pedantic && !subject::is_literal(message.subject) {
             self.send_error(publisher.key, &WireError::InvalidPublishSubject);
         }
+        if let Some(length) = message.header_len {
+            let headers = message.payload.get(..length as usize).unwrap_or_default();
+            if proto::may_wish_trace(headers, publisher.sampled) {
+                return self.publish_traced(publisher, message);
+            }
+        }
+        self.publish_untraced(publisher, message);
+    }
+
+    #[inline]
+    pub(super) fn publish_untraced(&mut self, publisher: &Publisher, message: &Publish<'_>) {
         if publisher.watched {
             return self.publish_watched(publisher, message);
         }

@@ -42,6 +42,7 @@ mod lane_out;
 mod lifecycle;
 mod login;
 mod no_responders;
+mod path;
 mod permitted;
 mod proxied;
 mod publish;

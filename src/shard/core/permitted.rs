@@ -36,21 +36,30 @@ impl Core {
     }
 
     fn may_publish(&mut self, publisher: &Publisher, message: &Publish<'_>) -> bool {
-        let now = self.now;
-        let Some(connection) = self.deliverer.connections.get(publisher.key) else { return false };
-        let allowed = match &mut connection.client.guard {
-            Some(guard) => guard.allows_publish(message.subject, now),
-            None => true,
-        };
-        let violation = if allowed {
-            Client::check_publish(message.subject, message.reply)
-        } else {
-            Some(WireError::PublishViolation { subject: message.subject })
-        };
+        let violation = self.publish_violation(publisher.key, message);
         if let Some(error) = &violation {
             self.refuse_publish(publisher.key, error);
         }
         violation.is_none()
+    }
+
+    /// Why a client must not publish a message, if so.
+    pub(super) fn publish_violation<'m>(
+        &mut self,
+        key: ConnKey,
+        message: &Publish<'m>,
+    ) -> Option<WireError<'m>> {
+        let now = self.now;
+        let connection = self.deliverer.connections.get(key)?;
+        let allowed = match &mut connection.client.guard {
+            Some(guard) => guard.allows_publish(message.subject, now),
+            None => true,
+        };
+        if allowed {
+            Client::check_publish(message.subject, message.reply)
+        } else {
+            Some(WireError::PublishViolation { subject: message.subject })
+        }
     }
 
     /// Says that a publish is refused, to the client and to the log.

@@ -29,7 +29,7 @@ const STALL_MAX: u64 = 10_000_000;
 #[derive(Debug, Default)]
 pub(super) struct Picks {
     by_shard: Vec<Vec<QueuePick>>,
-    shards: ShardSet,
+    pub(super) shards: ShardSet,
 }
 
 impl Picks {
@@ -37,12 +37,12 @@ impl Picks {
         Self { by_shard: vec![Vec::new(); shards], shards: ShardSet::default() }
     }
 
-    fn add(&mut self, shard: ShardId, pick: QueuePick) {
+    pub(super) fn add(&mut self, shard: ShardId, pick: QueuePick) {
         self.by_shard[usize::from(shard.0)].push(pick);
         self.shards.insert(shard);
     }
 
-    fn clear(&mut self) {
+    pub(super) fn clear(&mut self) {
         for shard in self.shards.iter() {
             self.by_shard[usize::from(shard.0)].clear();
         }
@@ -127,7 +127,7 @@ impl Core {
     }
 
     /// Appends a message to the lanes of the shards that want it.
-    fn send_to_shards(
+    pub(super) fn send_to_shards(
         &mut self,
         publisher: &Publisher,
         to: &[u8],
@@ -148,6 +148,7 @@ impl Core {
                 plain: plain.contains(shard),
                 request,
                 tried: ShardSet::default(),
+                trace: self.traces.current,
             };
             let lane = &mut self.lanes[usize::from(shard.0)];
             lane.append(&head, &self.picks.by_shard[usize::from(shard.0)], to, message);
@@ -180,6 +181,9 @@ impl Core {
         to: &[u8],
         message: &Publish<'_>,
     ) {
+        if head.trace != 0 {
+            return self.pick_again_traced(head, pick, to, message);
+        }
         let slot = head.origin.slot();
         let lives = self.deliverer.connections.get(head.origin).is_some();
         let skipped = if head.no_echo && lives { slot } else { ConnId(u32::MAX) };
@@ -284,7 +288,7 @@ impl Core {
 }
 
 /// Where a pick ended.
-enum Picked {
+pub(super) enum Picked {
     Local,
     Remote(ShardId),
     Nobody,

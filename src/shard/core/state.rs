@@ -13,6 +13,7 @@ use super::internal::Internal;
 use super::lane_out::LaneOut;
 use super::login::Verification;
 use super::no_responders::OpenRequests;
+use super::path::Traces;
 use super::publish::Picks;
 use super::random::Random;
 use super::snapshot::SlowConsumer;
@@ -195,6 +196,7 @@ pub struct Core {
     pub(super) proxy_headers: bool,
     pub(super) internal: Internal,
     pub(super) system: System,
+    pub(super) traces: Traces,
     pub(super) lame_duck: bool,
     /// Nanoseconds between two closed connections in lame duck mode.
     pub(super) lame_duck_gap: u64,
@@ -315,6 +317,7 @@ impl Core {
             closed: ClosedRing::default(),
             proxy_headers: false,
             internal: Internal::default(),
+            traces: Traces::default(),
             system: System::new(config.directory.system_account()),
             lame_duck: false,
             lame_duck_gap: 0,

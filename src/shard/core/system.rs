@@ -57,6 +57,8 @@ pub(super) struct System {
     asked: Vec<SystemRequest>,
     /// What found no room.
     dropped: u64,
+    /// The wall clock when the monotonic one stood at 0, in nanoseconds.
+    pub(super) epoch: u64,
     /// The last message's number that the monitor has given out.
     pub(super) seq: u64,
     tallies: Vec<Tally>,
@@ -67,12 +69,17 @@ impl System {
         Self { account, ..Self::default() }
     }
 
+    /// What waits to be told.
+    pub(super) fn notices_mut(&mut self) -> &mut [Notice] {
+        &mut self.notices
+    }
+
     /// Subscriptions of its own.
     pub(super) fn subscriptions(&self) -> u64 {
         self.subs.len() as u64
     }
 
-    fn note(&mut self, notice: Notice) {
+    pub(super) fn note(&mut self, notice: Notice) {
         if self.notices.len() < NOTICES_MAX {
             self.notices.push(notice);
         } else {
@@ -94,6 +101,11 @@ impl Core {
     pub fn serve_system(&mut self) {
         self.system.patterns = system_subscriptions(self.config.info.server_id());
         self.subscribe_system();
+    }
+
+    /// The wall clock showed `epoch` nanoseconds when the monotonic one stood at 0.
+    pub fn know_epoch(&mut self, epoch: u64) {
+        self.system.epoch = epoch;
     }
 
     /// The system account of the directory of today.
@@ -355,13 +367,21 @@ impl Core {
     #[cold]
     #[inline(never)]
     pub(super) fn publish_request(&mut self, publisher: &Publisher, message: &Publish<'_>) {
-        let Some(system) = self.system.account else { return self.publish(publisher, message) };
+        let is_taken = self.take_request(publisher, message);
+        // Whoever else listens gets it as well.
+        let no_responders = publisher.no_responders && !is_taken;
+        self.publish(&Publisher { no_responders, ..*publisher }, message);
+    }
+
+    /// Keeps what clients of every account may ask for; whether this is such a message.
+    pub(super) fn take_request(&mut self, publisher: &Publisher, message: &Publish<'_>) -> bool {
+        let Some(system) = self.system.account else { return false };
         let is_user_info = message.subject == b"$SYS.REQ.USER.INFO";
         let is_taken = is_open_to_all(message.subject)
             && !message.reply.is_empty()
             && (is_user_info || publisher.account != system);
         if !is_taken {
-            return self.publish(publisher, message);
+            return false;
         }
         let fits =
             message.payload.len() <= REQUEST_BYTES_MAX && self.system.asked.len() < REQUESTS_MAX;
@@ -382,8 +402,7 @@ impl Core {
             }
             None => self.system.dropped += 1,
         }
-        // Whoever else listens gets it as well.
-        self.publish(&Publisher { no_responders: false, ..*publisher }, message);
+        true
     }
 
     fn asker(&self, key: ConnKey) -> Option<UserFacts> {
