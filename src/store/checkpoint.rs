@@ -16,6 +16,7 @@ use super::files::FileName;
 use super::index::Leaving;
 use super::job::{Job, Part, Step};
 use super::journal::Position;
+use super::reclaim::{overwrites, Erasure, REWRITES};
 use super::segment::stream_dir;
 use super::state::{state_path, SegmentEntry, State, TailEntry};
 use super::store::{Store, Stream, CAPTURED_MAX};
@@ -32,6 +33,12 @@ pub(super) struct Captured {
     /// Segments whose indexes are new.
     pub(super) indexed: Vec<u32>,
     pub(super) steps: Vec<Step>,
+    /// What its steps overwrite.
+    erasures: Vec<Erasure>,
+    /// It is one of the states that are to be written anew.
+    is_rewrite: bool,
+    /// Where the open block begins that it carries.
+    tail: u64,
 }
 
 impl Store {
@@ -56,6 +63,8 @@ impl Store {
             let staging = self.staging.borrow();
             (staging.position(), staging.last_commit())
         };
+        self.collect_erasures();
+        let erased = self.erased_steps();
         let journal = self.journal.identity();
         let bytes_max = self.options.segment_bytes_max;
         let Some(stream) = self.streams.get_mut(&id.0) else { return };
@@ -64,7 +73,13 @@ impl Store {
         }
         stream.is_wanted = false;
         self.wanted.retain(|wanted| *wanted != id.0);
+        let erasures = stream.take_erasures();
         let mut captured = stream.capture(position, journal, bytes_max, snapshot);
+        if !erasures.is_empty() {
+            let steps = erased.into_iter().chain(overwrites(id.0, &erasures));
+            captured.steps.splice(..0, steps);
+            captured.erasures = erasures;
+        }
         captured.after = after;
         stream.captured = Some(captured);
         self.captured.push_back(id.0);
@@ -120,6 +135,14 @@ impl Store {
         self.set_busy(id, false);
         let Some(stream) = self.streams.get_mut(&id) else { return };
         if !is_done {
+            if !captured.erasures.is_empty() {
+                stream.erasing.extend(captured.erasures);
+                self.erasing.insert(id);
+            }
+            if captured.is_rewrite {
+                stream.rewrites = REWRITES;
+                self.rewriting.insert(id);
+            }
             // The older state may be destroyed: the next attempt overwrites it again.
             stream.files.forget_indexes(&captured.indexed);
             self.abandon_writes(id);
@@ -132,6 +155,7 @@ impl Store {
         files.is_trusted |= files.generation == 1;
         files.covered = [files.covered[1], captured.covered];
         files.named[0] = std::mem::replace(&mut files.named[1], captured.named);
+        files.tails = [files.tails[1], captured.tail];
         let unneeded = files.take_unneeded();
         // From now on both states are known.
         files.is_trusted = true;
@@ -141,9 +165,16 @@ impl Store {
                 blocks.arrive(block.head.base, block.place);
             }
         }
+        if stream.erasing.is_empty() {
+            self.erasing.remove(&id);
+        }
+        if stream.rewrites > 0 {
+            self.rewriting.insert(id);
+        }
         for file in unneeded {
             self.remove_later(Step::Remove(file.path(id)));
         }
+        self.note_sparse(id);
         self.release_journal();
     }
 }
@@ -185,6 +216,9 @@ impl Stream {
         }
         let (first_seq, last_seq) = blocks.ends();
         let tail = blocks.tail();
+        let tail_base = tail.map_or_else(|| last_seq.saturating_add(1), |(facts, _)| facts.base);
+        let is_rewrite = self.rewrites > 0;
+        self.rewrites = self.rewrites.saturating_sub(1);
         let state = State {
             stream: id,
             generation: files.generation + 1,
@@ -205,8 +239,18 @@ impl Stream {
         };
         steps.push(Step::SyncDir(stream_dir(id)));
         let path = state_path(id, state.generation);
-        steps.push(Step::Write { path, parts: vec![(0, Part::Own(state.encode()))] });
+        steps.push(Step::Replace { path, bytes: state.encode() });
         steps.push(Step::SyncDir(stream_dir(id)));
-        Captured { covered: position, after: position.commit, named, leaving, indexed, steps }
+        Captured {
+            covered: position,
+            after: position.commit,
+            named,
+            leaving,
+            indexed,
+            steps,
+            erasures: Vec::new(),
+            is_rewrite,
+            tail: tail_base,
+        }
     }
 }

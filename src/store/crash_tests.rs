@@ -49,7 +49,7 @@ fn every_power_cut_keeps_what_was_acknowledged() {
     let mut full = reopen(FaultyDisk::default(), 9);
     full.work(CHANGES, false);
     let operations = full.disk.operations();
-    assert!(operations > 300, "{operations}");
+    assert!(operations > 250, "{operations}");
     for cut_at in 1..operations {
         let disk = FaultyDisk::default();
         disk.fail_at(cut_at, Fault::Off);

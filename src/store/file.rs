@@ -7,6 +7,7 @@ use std::rc::Rc;
 use super::index::{body_crc, Blocks};
 use super::journal::{Event, EventKind, Position, Staging};
 use super::memory::{each_gap, each_subject};
+use super::reclaim::Erasure;
 use super::{
     Commit, Extent, Message, ReadError, Record, StorageKind, StreamId, StreamStore, SubjectState,
 };
@@ -31,6 +32,8 @@ pub(super) struct FileStream {
     pub(super) staging: Rc<RefCell<Staging>>,
     /// Streams with blocks that closed.
     pub(super) closed: Rc<RefCell<Vec<u64>>>,
+    /// What was erased.
+    pub(super) erased: Rc<RefCell<Vec<Erasure>>>,
 }
 
 impl FileStream {
@@ -88,9 +91,17 @@ impl StreamStore for FileStream {
     }
 
     fn remove(&mut self, seq: u64, erase: bool) -> bool {
-        let was_there = self.shared.blocks.borrow_mut().remove(seq);
+        let (overwrite, was_there) = {
+            let mut blocks = self.shared.blocks.borrow_mut();
+            let overwrite = if erase { blocks.erase(seq) } else { None };
+            (overwrite, blocks.remove(seq))
+        };
         if was_there {
             self.stage(EventKind::Remove, seq, u8::from(erase), b"");
+            if erase && !self.shared.is_detached.get() {
+                let (stream, commit) = (self.shared.id.0, self.shared.changed.get().commit);
+                self.erased.borrow_mut().push(Erasure { stream, seq, commit, overwrite });
+            }
         }
         was_there
     }

@@ -29,6 +29,8 @@ pub(super) struct StreamFiles {
     pub(super) named: [BTreeSet<FileName>; 2],
     /// Both states are known, so what neither names may be removed.
     pub(super) is_trusted: bool,
+    /// Where the open blocks begin that the older and the newer state carry.
+    pub(super) tails: [u64; 2],
 }
 
 /// A segment of a stream.
@@ -96,6 +98,23 @@ impl StreamFiles {
     /// Bytes of the segments.
     pub(super) fn bytes(&self) -> u64 {
         self.segments.values().map(|segment| u64::from(segment.end)).sum()
+    }
+
+    /// The number of a segment that takes what others leave.
+    pub(super) fn new_segment(&mut self) -> u32 {
+        self.last_segment += 1;
+        self.on_disk.insert(FileName::Segment(self.last_segment));
+        self.last_segment
+    }
+
+    /// A segment is written that takes no more blocks.
+    pub(super) fn add_closed(&mut self, segment: u32, end: u32) {
+        self.segments.insert(segment, SegmentFile { end, version: 0, is_changed: true });
+    }
+
+    /// Whether it takes no more blocks.
+    pub(super) fn is_closed(&self, segment: u32) -> bool {
+        self.current != Some(segment)
     }
 
     pub(super) fn add_segment(&mut self, segment: u32, end: u32) {

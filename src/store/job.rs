@@ -4,8 +4,9 @@
 use std::io;
 use std::sync::Arc;
 
-use super::disk::{Disk, Open};
+use super::disk::{Disk, DiskFile, Open};
 use super::journal::{file_path, Prepared, Request, DIR};
+use super::reclaim::{Compacted, Compaction};
 
 /// Something to be done with files. Its owner runs it with the store's disk, on any thread, and
 /// hands the result back.
@@ -19,7 +20,15 @@ pub struct Job {
 #[derive(Debug)]
 pub struct JobResult {
     pub(super) id: u64,
-    pub(super) outcome: io::Result<Option<Prepared>>,
+    pub(super) outcome: io::Result<Done>,
+}
+
+/// What a job has made.
+#[derive(Debug)]
+pub(super) enum Done {
+    Nothing,
+    Prepared(Prepared),
+    Compacted(Compacted),
 }
 
 impl JobResult {
@@ -41,8 +50,25 @@ pub(super) enum Step {
         path: String,
         parts: Vec<(u64, Part)>,
     },
+    /// Writes a file anew, over what was there, then syncs it.
+    Replace {
+        path: String,
+        bytes: Vec<u8>,
+    },
+    /// Writes over a part of a file, if it is there, then syncs it.
+    Overwrite {
+        path: String,
+        offset: u64,
+        bytes: Arc<Vec<u8>>,
+    },
+    /// Writes zeros over a file, if it is there.
+    Zero {
+        path: String,
+    },
     /// Makes a journal file.
     Prepare(Request),
+    /// Makes one segment of several.
+    Compact(Box<Compaction>),
 }
 
 /// Bytes of a write.
@@ -55,11 +81,11 @@ pub(super) enum Part {
 impl Job {
     /// Does it; blocks.
     pub fn run(self, disk: &dyn Disk) -> JobResult {
-        let mut outcome = Ok(None);
+        let mut outcome = Ok(Done::Nothing);
         for step in self.steps {
             match step.run(disk) {
-                Ok(Some(prepared)) => outcome = Ok(Some(prepared)),
-                Ok(None) => {}
+                Ok(Done::Nothing) => {}
+                Ok(done) => outcome = Ok(done),
                 Err(error) => {
                     outcome = Err(error);
                     break;
@@ -71,7 +97,7 @@ impl Job {
 }
 
 impl Step {
-    fn run(self, disk: &dyn Disk) -> io::Result<Option<Prepared>> {
+    fn run(self, disk: &dyn Disk) -> io::Result<Done> {
         match self {
             Self::CreateDir(path) => disk.create_dir(&path)?,
             Self::SyncDir(path) => disk.sync_dir(&path)?,
@@ -84,6 +110,31 @@ impl Step {
                 }
                 file.sync()?;
             }
+            Self::Replace { path, bytes } => {
+                let file = disk.open(&path, Open::Write)?;
+                file.write_at(0, &bytes)?;
+                // A longer one left more than its checksum covers.
+                let rest = file.size()?.saturating_sub(bytes.len() as u64);
+                if rest > 0 {
+                    write_zeros(&*file, bytes.len() as u64, rest)?;
+                }
+                file.sync()?;
+            }
+            Self::Overwrite { path, offset, bytes } => {
+                if is_there(disk, &path)? {
+                    let file = disk.open(&path, Open::Write)?;
+                    file.write_at(offset, &bytes)?;
+                    file.sync()?;
+                }
+            }
+            Self::Zero { path } => {
+                if is_there(disk, &path)? {
+                    let file = disk.open(&path, Open::Write)?;
+                    write_zeros(&*file, 0, file.size()?)?;
+                    file.sync()?;
+                }
+            }
+            Self::Compact(compaction) => return compaction.run(disk).map(Done::Compacted),
             Self::Prepare(request) => {
                 let prepared = prepare(disk, request);
                 if prepared.is_err() {
@@ -91,10 +142,10 @@ impl Step {
                     // so it does.
                     drop(disk.remove(&file_path(request.number)));
                 }
-                return prepared.map(Some);
+                return prepared.map(Done::Prepared);
             }
         }
-        Ok(None)
+        Ok(Done::Nothing)
     }
 }
 
@@ -116,14 +167,7 @@ fn prepare(disk: &dyn Disk, request: Request) -> io::Result<Prepared> {
         None => {
             disk.create_dir(DIR)?;
             let file = disk.open(&path, Open::Write)?;
-            let zeros = vec![0; PREPARE_BYTES];
-            let mut offset = 0;
-            while offset < request.size {
-                let len = usize::try_from(request.size - offset).unwrap_or(PREPARE_BYTES);
-                let part = &zeros[..len.min(PREPARE_BYTES)];
-                file.write_at(offset, part)?;
-                offset += part.len() as u64;
-            }
+            write_zeros(&*file, 0, request.size)?;
             file.sync()?;
         }
     }
@@ -131,6 +175,28 @@ fn prepare(disk: &dyn Disk, request: Request) -> io::Result<Prepared> {
     disk.sync_dir("")?;
     let file = disk.open(&path, Open::Journal)?;
     Ok(Prepared { number: request.number, file, size: request.size })
+}
+
+fn is_there(disk: &dyn Disk, path: &str) -> io::Result<bool> {
+    match disk.open(path, Open::Read) {
+        Ok(_) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+fn write_zeros(file: &dyn DiskFile, from: u64, count: u64) -> io::Result<()> {
+    let end = from.saturating_add(count);
+    let len = usize::try_from(count).unwrap_or(PREPARE_BYTES);
+    let zeros = vec![0; len.min(PREPARE_BYTES)];
+    let mut offset = from;
+    while offset < end {
+        let len = usize::try_from(end - offset).unwrap_or(PREPARE_BYTES);
+        let part = &zeros[..len.min(PREPARE_BYTES)];
+        file.write_at(offset, part)?;
+        offset += part.len() as u64;
+    }
+    Ok(())
 }
 
 const PREPARE_BYTES: usize = 1 << 20;

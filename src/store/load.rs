@@ -1,6 +1,6 @@
 //! A stream as its files have it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
 use super::disk::{read_whole, Disk, Open};
@@ -85,18 +85,21 @@ pub(super) fn rebuild(
     let names = disk.list(&stream_dir(stream))?;
     let segments: BTreeSet<u32> = names.iter().filter_map(|name| parse_segment(name)).collect();
     let mut head = None;
-    let mut last_seq = 0;
     let mut files = StreamFiles::existing();
-    for segment in segments {
+    let mut known = Known::default();
+    // A block that was written twice is whole where it was written last.
+    for segment in segments.into_iter().rev() {
         let path = segment_path(stream, segment);
         let Some(bytes) = read_whole(disk, &path)? else { continue };
         head = head.or_else(|| parse_segment_head(&bytes, stream, segment));
         let end = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
-        restore_segment(&bytes, stream, segment, &mut blocks, (last_seq + 1, u64::MAX), damage);
-        last_seq = last_seq.max(blocks.closed_end().saturating_sub(1));
+        let range = (1, u64::MAX);
+        restore_segment(&bytes, stream, segment, &mut blocks, &mut known, range, damage);
         files.add_segment(segment, end);
         files.seal();
     }
+    blocks.sort();
+    let last_seq = blocks.closed_end().saturating_sub(1);
     if last_seq == 0 && head.is_none() {
         return Ok(None);
     }
@@ -157,17 +160,25 @@ fn patch(
     damage: &mut Vec<Damage>,
 ) -> io::Result<Blocks> {
     let stream = state.stream;
+    let mut known = Known::default();
+    let mut without_index = Vec::new();
     for entry in &state.segments {
-        if let Some(index) = read_index(disk, stream, entry)? {
-            // What the segment lacks is found damaged when it is read.
-            blocks.restore_index(&index, state.first_seq);
-            continue;
+        match read_index(disk, stream, entry)? {
+            Some(index) => {
+                // What the segment lacks is found damaged when it is read.
+                blocks.restore_index(&index, state.first_seq);
+                let facts = index.blocks.iter().map(|block| &block.facts);
+                facts.for_each(|facts| known.insert(facts.base, facts.end()));
+            }
+            None => without_index.push(entry),
         }
+    }
+    for entry in without_index {
         let path = segment_path(stream, entry.segment);
         let mut bytes = read_whole(disk, &path)?.unwrap_or_default();
         bytes.truncate(entry.end as usize);
         let range = (state.first_seq, state.last_seq);
-        restore_segment(&bytes, stream, entry.segment, &mut blocks, range, damage);
+        restore_segment(&bytes, stream, entry.segment, &mut blocks, &mut known, range, damage);
         if entry.has_gone {
             damage.push(Damage::Rebuilt { stream });
         }
@@ -190,6 +201,7 @@ fn restore_segment(
     stream: u64,
     segment: u32,
     blocks: &mut Blocks,
+    known: &mut Known,
     (first_seq, last_seq): (u64, u64),
     damage: &mut Vec<Damage>,
 ) {
@@ -202,7 +214,8 @@ fn restore_segment(
     lost.iter().for_each(|range| name(range.start, range.end));
     for block in found {
         let end = block.head.base.saturating_add(u64::from(block.head.span));
-        if end <= first_seq || block.head.base > last_seq || block.head.base < blocks.closed_end() {
+        let is_wanted = end > first_seq && block.head.base <= last_seq;
+        if !is_wanted || !known.take(block.head.base, end) {
             continue;
         }
         let offset = u32::try_from(block.records.start).unwrap_or(u32::MAX);
@@ -211,6 +224,29 @@ fn restore_segment(
         for range in blocks.restore_found(&block.head, records, place, first_seq) {
             name(block.records.start + range.start, block.records.start + range.end);
         }
+    }
+}
+
+/// Which sequences blocks were found for.
+#[derive(Debug, Default)]
+struct Known {
+    /// Ends of the blocks by their first sequence.
+    ends: BTreeMap<u64, u64>,
+}
+
+impl Known {
+    /// Whether no other block has any of these sequences; it has them now.
+    fn take(&mut self, base: u64, end: u64) -> bool {
+        let before = self.ends.range(..end).next_back();
+        let is_free = before.is_none_or(|(_, before)| *before <= base);
+        if is_free {
+            self.insert(base, end);
+        }
+        is_free
+    }
+
+    fn insert(&mut self, base: u64, end: u64) {
+        self.ends.insert(base, end);
     }
 }
 
@@ -252,6 +288,10 @@ fn loaded(
     let older = states.iter().find(|older| older.generation + 1 == state.generation);
     files.covered = [older.map_or_else(Position::default, |older| older.covered), state.covered];
     files.named = [older.map(named).unwrap_or_default(), named(state)];
+    let tail = |state: &State| {
+        state.tail.as_ref().map_or_else(|| state.last_seq.saturating_add(1), |tail| tail.facts.base)
+    };
+    files.tails = [older.map_or(0, tail), tail(state)];
     files.is_trusted = older.is_some() || state.generation == 1;
     files.set_on_disk(files_on_disk(&disk.list(&stream_dir(stream))?));
     Ok(Loaded {

@@ -160,6 +160,11 @@ pub trait Stores {
         head: &[u8],
     ) -> Result<(StreamId, Box<dyn StreamStore>), StoreError>;
 
+    /// Changes and bytes that wait to be written, of all streams.
+    fn backlog(&self) -> (u64, u64) {
+        (0, 0)
+    }
+
     /// Removes a stream and all it has; it is gone for good once the commit
     /// that is returned is durable.
     fn delete(&mut self, id: StreamId, store: Box<dyn StreamStore>) -> Commit;

@@ -101,6 +101,9 @@ mod mark;
 mod memory;
 mod messages;
 mod open;
+mod reclaim;
+#[cfg(test)]
+mod reclaim_tests;
 mod replay;
 #[cfg(test)]
 mod rig;

@@ -12,6 +12,7 @@ use super::journal::{
 };
 use super::load::{load, read_states, rebuild, Loaded};
 use super::mark::CleanMark;
+use super::reclaim::{read_erased, Erasure};
 use super::segment::{parse_stream_dir, STREAMS_DIR};
 use super::state::State;
 use super::store::{Deleted, Store, StoreOptions};
@@ -72,6 +73,7 @@ impl Store {
                 let mut store =
                     Self::with_scan(&disk, &options, &mark.scan(), &states, &mut damage);
                 if let Some(streams) = store.load_whole(&states)? {
+                    store.set_erased(read_erased(&*store.disk)?);
                     let mut reader = Reader::default();
                     for (id, loaded) in streams {
                         store.take_in(id, loaded, &mut reader, replay);
@@ -83,6 +85,7 @@ impl Store {
         }
         let scan = scan(&*disk, journal_of(&states))?;
         let mut store = Self::with_scan(&disk, &options, &scan, &states, &mut damage);
+        store.set_erased(read_erased(&*store.disk)?);
         damage.extend(scan.damage.iter().cloned());
         store.read(&scan, states, u64::MAX, &mut damage, replay)?;
         store.replayed = scan.spans.len();
@@ -131,6 +134,7 @@ impl Store {
         for damage in damage {
             replay.damaged(damage);
         }
+        self.journal.taint(self.erased_files);
         self.release_journal();
     }
 
@@ -379,6 +383,11 @@ impl Store {
                 replay.appended(id, event.seq, &record);
             }
             EventKind::Remove => {
+                if event.flag != 0 && blocks.contains(event.seq) {
+                    let overwrite = blocks.erase(event.seq);
+                    let (stream, seq, commit) = (id.0, event.seq, position.commit);
+                    self.erased.borrow_mut().push(Erasure { stream, seq, commit, overwrite });
+                }
                 if blocks.remove(event.seq) {
                     drop(blocks);
                     replay.removed(id, event.seq);

@@ -201,6 +201,44 @@ impl Rig {
         }
     }
 
+    /// A stream of that head.
+    pub(super) fn create(&mut self, head: &[u8]) -> StreamId {
+        let (id, store) = self.store.create(StorageKind::File, head).unwrap();
+        self.owner.streams.insert(id, Owned { store, notes: Vec::new(), head: head.to_vec() });
+        self.model.insert(id, Dump::default());
+        self.log(id);
+        id
+    }
+
+    /// Stores a message in it.
+    pub(super) fn append(&mut self, id: StreamId, payload: &[u8]) -> u64 {
+        self.time += 1;
+        let record = Record { time: self.time, subject: b"a.b", headers: b"", payload };
+        let seq = self.owner.streams.get_mut(&id).unwrap().store.append(&record);
+        let mut message = Message::default();
+        message.set(seq, &record);
+        let dump = self.model.get_mut(&id).unwrap();
+        dump.messages.push(message);
+        dump.last_seq = seq;
+        dump.first_seq = dump.messages[0].seq;
+        self.log(id);
+        seq
+    }
+
+    /// Removes a message that is there.
+    pub(super) fn remove(&mut self, id: StreamId, seq: u64, erase: bool) {
+        assert!(self.owner.streams.get_mut(&id).unwrap().store.remove(seq, erase));
+        let dump = self.model.get_mut(&id).unwrap();
+        dump.messages.retain(|message| message.seq != seq);
+        dump.first_seq = dump.messages.first().map_or(dump.last_seq + 1, |message| message.seq);
+        self.log(id);
+    }
+
+    /// Dies with its disk, from now on.
+    pub(super) fn be_mortal(&mut self) {
+        self.is_mortal = true;
+    }
+
     /// Works until nothing is left to do.
     pub(super) fn settle(&mut self) {
         for _ in 0..200 {
@@ -296,7 +334,7 @@ impl Rig {
         }
     }
 
-    fn is_dead(&self) -> bool {
+    pub(super) fn is_dead(&self) -> bool {
         self.is_mortal && self.disk.has_failed()
     }
 
@@ -365,7 +403,7 @@ impl Rig {
             70..80 if !dump.messages.is_empty() => {
                 let at = self.random.below(dump.messages.len());
                 let message = dump.messages.remove(at);
-                assert!(store.remove(message.seq, false));
+                assert!(store.remove(message.seq, message.seq.is_multiple_of(2)));
             }
             80..85 => {
                 let seq = dump.last_seq + 1 + self.random.next() % 4;

@@ -11,9 +11,12 @@ use super::disk::Disk;
 use super::file::{FileStream, Shared};
 use super::files::StreamFiles;
 use super::index::{Blocks, Cache, SegmentPlace, CACHE_SLOTS};
-use super::job::{Job, JobResult, Part, Step};
-use super::journal::{file_path, Event, EventKind, Journal, JournalWrite, Position, Staging, DIR};
+use super::job::{Done, Job, JobResult, Part, Step};
+use super::journal::{
+    file_path, Event, EventKind, Journal, JournalWrite, Position, Sealed, Staging, DIR,
+};
 use super::mark::{CleanMark, CLEAN_PATH};
+use super::reclaim::Erasure;
 use super::segment::{stream_dir, SegmentReader, STREAMS_DIR};
 use super::{Commit, MemoryStore, StorageKind, StoreError, Stores, StreamId, StreamStore};
 
@@ -64,6 +67,18 @@ pub struct Store {
     pub(super) staging: Rc<RefCell<Staging>>,
     /// Streams with blocks that closed since somebody looked.
     closed: Rc<RefCell<Vec<u64>>>,
+    /// What streams have erased since somebody looked.
+    pub(super) erased: Rc<RefCell<Vec<Erasure>>>,
+    /// Journal files up to this one may hold what was erased, and the disk knows that for files
+    /// up to the other.
+    pub(super) erased_files: u64,
+    pub(super) erased_marked: u64,
+    /// Streams with bodies to be overwritten.
+    pub(super) erasing: BTreeSet<u64>,
+    /// Streams whose states are to be written anew.
+    pub(super) rewriting: BTreeSet<u64>,
+    /// Streams with segments that are mostly dead.
+    pub(super) compacting: BTreeSet<u64>,
     pub(super) cache: Rc<RefCell<Cache>>,
     pub(super) source: Rc<SegmentReader>,
     pub(super) streams: BTreeMap<u64, Stream>,
@@ -111,6 +126,14 @@ pub(super) struct Stream {
     pub(super) is_wanted: bool,
     /// The commit it was made in: before that is durable it has no files.
     pub(super) made: u64,
+    /// Bodies that are to be overwritten.
+    pub(super) erasing: Vec<Erasure>,
+    /// States that are to be written anew though nothing changes.
+    pub(super) rewrites: u8,
+    /// Segments that are mostly dead.
+    pub(super) sparse: Vec<u32>,
+    /// Segments that stay as they are.
+    pub(super) packed: BTreeSet<u32>,
 }
 
 /// A stream that is removed, and whose files are not yet.
@@ -123,13 +146,16 @@ pub(super) struct Deleted {
 
 /// What a job is for.
 #[derive(Debug)]
-enum Running {
+pub(super) enum Running {
     Prepare,
     Move { stream: u64, places: Vec<(u64, SegmentPlace)> },
     Checkpoint { stream: u64, captured: Box<Captured> },
     Delete { stream: u64 },
     Remove,
     Mark,
+    Erase { stream: u64, erasures: Vec<Erasure>, marked: u64 },
+    Zero { file: Sealed },
+    Compact { stream: u64, from: Vec<u32>, places: Vec<(u64, SegmentPlace)> },
 }
 
 /// States that wait in memory to be written.
@@ -148,6 +174,12 @@ impl Store {
             staging: Rc::clone(journal.staging()),
             journal,
             closed: Rc::new(RefCell::new(Vec::new())),
+            erased: Rc::new(RefCell::new(Vec::new())),
+            erased_files: 0,
+            erased_marked: 0,
+            erasing: BTreeSet::new(),
+            rewriting: BTreeSet::new(),
+            compacting: BTreeSet::new(),
             cache: Rc::new(RefCell::new(Cache::new(CACHE_SLOTS))),
             source,
             streams: BTreeMap::new(),
@@ -200,8 +232,7 @@ impl Store {
             for stream in std::mem::take(&mut self.failed) {
                 self.want_snapshot(stream);
             }
-            let removable = self.journal.take_removable();
-            self.removable.extend(removable.into_iter().map(|file| Step::Remove(file_path(file))));
+            self.take_removable();
             self.start_checkpoint_if_due();
         }
     }
@@ -221,7 +252,14 @@ impl Store {
         if self.journal.is_failing() {
             return None;
         }
-        self.next_checkpoint().or_else(|| self.next_move()).or_else(|| self.next_removal())
+        self.collect_erasures();
+        self.want_rewrites();
+        self.next_checkpoint()
+            .or_else(|| self.next_move())
+            .or_else(|| self.next_erasure())
+            .or_else(|| self.next_removal())
+            .or_else(|| self.next_zeroing())
+            .or_else(|| self.next_compaction())
     }
 
     /// A job is done.
@@ -231,7 +269,24 @@ impl Store {
             self.has_job_failed = result.outcome.is_err();
         }
         match running {
-            Running::Prepare => self.journal.handle_prepared(result.outcome.ok().flatten()),
+            Running::Prepare => {
+                let prepared = match result.outcome {
+                    Ok(Done::Prepared(prepared)) => Some(prepared),
+                    _ => None,
+                };
+                self.journal.handle_prepared(prepared);
+            }
+            Running::Erase { stream, erasures, marked } => {
+                self.handle_erased(stream, erasures, marked, result.outcome.is_ok());
+            }
+            Running::Zero { file } => {
+                self.journal.handle_zeroed(file, result.outcome.is_ok());
+                self.take_removable();
+            }
+            Running::Compact { stream, from, places } => {
+                self.collect_erasures();
+                self.handle_compacted(stream, &from, &places, result.outcome);
+            }
             Running::Move { stream, places } => {
                 self.handle_moved(stream, &places, result.outcome.is_ok());
             }
@@ -281,7 +336,12 @@ impl Store {
             self.start_checkpoint();
         }
         let is_quiet = self.is_idle() && !self.journal.is_failing();
-        let has_nothing = self.staging.borrow().bytes() == 0;
+        let has_nothing = self.staging.borrow().bytes() == 0
+            && self.erasing.is_empty()
+            && self.rewriting.is_empty()
+            && self.compacting.is_empty()
+            && self.removable.is_empty()
+            && !self.journal.has_tainted();
         if self.rest == Rest::Asked && is_quiet && has_nothing && self.is_checkpointed() {
             self.journal.close();
             self.rest = Rest::Closed;
@@ -317,6 +377,7 @@ impl Store {
             shared: Rc::clone(shared),
             staging: Rc::clone(&self.staging),
             closed: Rc::clone(&self.closed),
+            erased: Rc::clone(&self.erased),
         })
     }
 
@@ -349,6 +410,10 @@ impl Store {
             captured: None,
             is_wanted: false,
             made: 0,
+            erasing: Vec::new(),
+            rewrites: 0,
+            sparse: Vec::new(),
+            packed: BTreeSet::new(),
         };
         self.streams.insert(id, stream);
         shared
@@ -366,6 +431,17 @@ impl Store {
         for deleted in self.deleted.iter_mut().filter(|deleted| deleted.stream == stream) {
             deleted.is_busy = is_busy;
         }
+    }
+
+    /// Journal files up to `number` may hold what was erased, as the disk says.
+    pub(super) fn set_erased(&mut self, number: u64) {
+        self.erased_files = number;
+        self.erased_marked = number;
+    }
+
+    fn take_removable(&mut self) {
+        let removable = self.journal.take_removable();
+        self.removable.extend(removable.into_iter().map(|file| Step::Remove(file_path(file))));
     }
 
     pub(super) fn remove_later(&mut self, step: Step) {
@@ -405,6 +481,10 @@ impl Store {
         self.wanted.retain(|wanted| *wanted != stream);
         self.captured.retain(|captured| *captured != stream);
         self.failed.retain(|failed| *failed != stream);
+        self.erasing.remove(&stream);
+        self.rewriting.remove(&stream);
+        self.compacting.remove(&stream);
+        self.erased.borrow_mut().retain(|erasure| erasure.stream != stream);
         let dir = stream_dir(stream);
         self.removable.retain(|step| !matches!(step, Step::Remove(path) if path.starts_with(&dir)));
     }
@@ -434,7 +514,7 @@ impl Store {
         self.job(Running::Mark, steps)
     }
 
-    fn job(&mut self, running: Running, steps: Vec<Step>) -> Job {
+    pub(super) fn job(&mut self, running: Running, steps: Vec<Step>) -> Job {
         let id = self.next_job;
         self.next_job += 1;
         self.running.insert(id, running);
@@ -554,6 +634,11 @@ impl Stores for Store {
             stream.made = position.commit;
         }
         Ok((StreamId(id), self.handle(&shared)))
+    }
+
+    fn backlog(&self) -> (u64, u64) {
+        let staging = self.staging.borrow();
+        (u64::from(staging.events()), staging.bytes() as u64)
     }
 
     fn delete(&mut self, id: StreamId, store: Box<dyn StreamStore>) -> Commit {

@@ -618,6 +618,10 @@ impl<'c> Opened<'c> {
         Self { bytes, spots, base: facts.base, base_time: facts.base_time, salt }
     }
 
+    pub(super) fn salt(&self) -> Salt {
+        self.salt
+    }
+
     pub(super) fn header(&self, seq: u64) -> Option<Header> {
         self.headers_from(seq).next().filter(|(found, _)| *found == seq).map(|(_, header)| header)
     }

@@ -15,6 +15,7 @@
 
 mod block;
 mod cache;
+mod erase;
 mod filter_set;
 mod gone;
 #[cfg(test)]
@@ -31,6 +32,7 @@ mod verdicts;
 
 pub(super) use block::{BlockSource, Blocks, Facts, SegmentPlace};
 pub(super) use cache::{Cache, CACHE_SLOTS};
+pub(super) use erase::{Overwrite, Sparse};
 pub(super) use gone::Gone;
 pub(super) use moving::Leaving;
 pub(super) use record::{body_crc, damaged_records, Salt};

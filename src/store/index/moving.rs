@@ -207,7 +207,7 @@ impl Blocks {
         let mut next = 0;
         for header in &found {
             let seq = head.base.saturating_add(u64::from(header.at));
-            if header.at >= head.span || seq < first_seq {
+            if header.at >= head.span || seq < first_seq || header.is_erased(records) {
                 continue;
             }
             (next..header.at).for_each(|at| {
@@ -217,7 +217,8 @@ impl Blocks {
             let name = records.get(header.subject.clone()).unwrap_or_default();
             facts.live += 1;
             facts.bytes += self.counted(name.len(), header.headers.len(), header.payload.len());
-            subjects.push(self.subjects.add(name, seq));
+            // Blocks need not come in order here.
+            subjects.push(self.subjects.add_many(name, seq, seq, 1));
         }
         (next..head.span).for_each(|at| {
             facts.gone.insert(at);

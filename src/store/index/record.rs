@@ -41,6 +41,8 @@ pub(in crate::store) fn body_crc(record: &Record<'_>) -> u32 {
 /// A record's header, and where its parts lie in the block.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::store) struct Header {
+    /// First byte of the record.
+    pub(in crate::store) start: usize,
     pub(in crate::store) at: u32,
     pub(in crate::store) time: u64,
     pub(in crate::store) subject: Range<usize>,
@@ -112,6 +114,7 @@ impl Header {
             return None;
         }
         Some(Self {
+            start,
             at,
             time,
             subject: subject_at..headers_at,
@@ -124,6 +127,13 @@ impl Header {
     /// Where the next record starts.
     pub(in crate::store) fn end(&self) -> usize {
         self.payload.end
+    }
+
+    /// Whether this is what [`erased`] left.
+    pub(in crate::store) fn is_erased(&self, block: &[u8]) -> bool {
+        let body = block.get(self.headers.start..self.payload.end).unwrap_or_default();
+        let zeros = crc_of_zeros(self.headers.len(), self.payload.len());
+        self.body_crc == !zeros && body.iter().all(|byte| *byte == 0)
     }
 
     /// The message, unless its body is damaged.
@@ -175,6 +185,25 @@ pub(in crate::store) fn scan(
     }
 }
 
+/// The record of `header`, without its body: see [`super::erase`].
+pub(in crate::store) fn erased(block: &[u8], header: &Header, salt: Salt) -> Option<Vec<u8>> {
+    let mut bytes = block.get(header.start..header.end())?.to_vec();
+    let head_len = header.headers.start.checked_sub(header.start)?;
+    let (head, body) = bytes.split_at_mut_checked(head_len)?;
+    body.fill(0);
+    let (crc, covered) = head.split_first_chunk_mut::<4>()?;
+    let zeros = crc_of_zeros(header.headers.len(), header.payload.len());
+    *covered.first_chunk_mut::<4>()? = (!zeros).to_le_bytes();
+    *crc = crc32c::crc32c_append(salt.0, covered).to_le_bytes();
+    Some(bytes)
+}
+
+fn crc_of_zeros(headers: usize, payload: usize) -> u32 {
+    let zeros = vec![0; headers.max(payload)];
+    let part = |len: usize| zeros.get(..len).unwrap_or_default();
+    body_crc(&Record { time: 0, subject: b"", headers: part(headers), payload: part(payload) })
+}
+
 /// The parts of a block that are not as they were written.
 pub(in crate::store) fn damaged_records(block: &[u8], salt: Salt) -> Vec<Range<usize>> {
     let damaged = std::cell::RefCell::new(Vec::new());
@@ -183,7 +212,7 @@ pub(in crate::store) fn damaged_records(block: &[u8], salt: Salt) -> Vec<Range<u
         0,
         salt,
         |start, header| {
-            if header.record(block, 0).is_none() {
+            if header.record(block, 0).is_none() && !header.is_erased(block) {
                 damaged.borrow_mut().push(start..header.end());
             }
         },
@@ -249,6 +278,26 @@ mod tests {
             assert_eq!(intact, expected, "bit {bit}");
             assert_eq!(damaged == 0, found.len() == 5, "bit {bit}");
             bytes[bit / 8] ^= 1 << (bit % 8);
+        }
+    }
+
+    #[test]
+    fn an_erased_record_keeps_its_place_and_nothing_of_its_body() {
+        let salt = Salt::new(SALT.0, SALT.1, SALT.2);
+        for at in 0..5 {
+            let (mut bytes, starts) = block();
+            let header = Header::parse(&bytes, starts[at], salt).unwrap();
+            assert!(!header.is_erased(&bytes));
+            let erased = erased(&bytes, &header, salt).unwrap();
+            bytes[header.start..header.end()].copy_from_slice(&erased);
+            let (found, damaged) = read(&bytes);
+            assert_eq!((found.len(), damaged), (5, 0));
+            assert!(!found[at].1, "it is no message any more");
+            let again = Header::parse(&bytes, starts[at], salt).unwrap();
+            assert!(again.is_erased(&bytes));
+            assert_eq!(again.subject, header.subject);
+            assert!(bytes[again.headers.start..again.end()].iter().all(|byte| *byte == 0));
+            assert_eq!(damaged_records(&bytes, salt), []);
         }
     }
 

@@ -103,6 +103,11 @@ impl Staging {
         self.durable = durable;
     }
 
+    /// Events that wait.
+    pub(in crate::store) fn events(&self) -> u32 {
+        self.events
+    }
+
     /// Bytes of events that wait.
     pub(in crate::store) fn bytes(&self) -> usize {
         self.buffer.len() - EVENTS_AT

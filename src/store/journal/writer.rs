@@ -37,6 +37,10 @@ pub(in crate::store) struct Journal {
     releasing: u64,
     /// Files that can be removed.
     removable: Vec<u64>,
+    /// Files up to this number may hold what was erased.
+    tainted: u64,
+    /// Such files that nothing needs: they are overwritten before anything else.
+    to_zero: Vec<Sealed>,
     next_file: u64,
     next_size: u64,
     size_max: u64,
@@ -179,6 +183,8 @@ impl Journal {
             releasable: 0,
             releasing: 0,
             removable: Vec::new(),
+            tainted: 0,
+            to_zero: Vec::new(),
             next_file: found.next_file,
             next_size: largest.clamp(SIZE_MIN.min(size_max), size_max),
             size_max,
@@ -346,6 +352,46 @@ impl Journal {
         std::mem::take(&mut self.removable)
     }
 
+    /// The number of the file that is made next.
+    pub(in crate::store) fn next_file(&self) -> u64 {
+        self.next_file
+    }
+
+    /// Files up to `number` may hold what was erased.
+    pub(in crate::store) fn taint(&mut self, number: u64) {
+        self.tainted = self.tainted.max(number);
+        let tainted = self.tainted;
+        self.to_zero.extend(self.spare.extract_if(.., |file| file.number <= tainted));
+    }
+
+    /// A file that is to be overwritten with zeros; it comes back with
+    /// [`handle_zeroed`](Self::handle_zeroed).
+    pub(in crate::store) fn take_tainted(&mut self) -> Option<Sealed> {
+        self.to_zero.pop()
+    }
+
+    /// Whether there are such files.
+    pub(in crate::store) fn has_tainted(&self) -> bool {
+        !self.to_zero.is_empty()
+    }
+
+    /// The file has nothing but zeros, or could not be written to.
+    pub(in crate::store) fn handle_zeroed(&mut self, file: Sealed, is_done: bool) {
+        if is_done {
+            self.keep_or_remove(file);
+        } else {
+            self.removable.push(file.number);
+        }
+    }
+
+    fn keep_or_remove(&mut self, file: Sealed) {
+        if self.spare.len() < SPARE_MAX && file.size >= self.next_size {
+            self.spare.push(file);
+        } else {
+            self.removable.push(file.number);
+        }
+    }
+
     /// Commits nothing any more; what is staged from now on goes nowhere.
     pub(in crate::store) fn close(&mut self) {
         self.is_closed = true;
@@ -361,7 +407,8 @@ impl Journal {
             last_commit: self.written,
             size,
         });
-        let mut files: Vec<Sealed> = self.spare.iter().chain(&self.sealed).copied().collect();
+        let unneeded = self.spare.iter().chain(&self.to_zero);
+        let mut files: Vec<Sealed> = unneeded.chain(&self.sealed).copied().collect();
         files.extend(unsealed);
         files.sort_by_key(|file| file.number);
         Found {
@@ -377,10 +424,10 @@ impl Journal {
     fn release_files(&mut self) {
         while self.sealed.front().is_some_and(|file| file.last_commit <= self.releasing) {
             let Some(file) = self.sealed.pop_front() else { break };
-            if self.spare.len() < SPARE_MAX && file.size >= self.next_size {
-                self.spare.push(file);
+            if file.number <= self.tainted {
+                self.to_zero.push(file);
             } else {
-                self.removable.push(file.number);
+                self.keep_or_remove(file);
             }
         }
     }
