@@ -10,8 +10,8 @@
 //! written in one write. A completed write is acknowledged in the same turn.
 //!
 //! Bounds: [`ROUNDS_MAX`] rounds of the engine answering itself a turn; one
-//! journal write in flight; `max_buffered_size` bytes that wait for it, all streams
-//! together, above which messages are refused with 429; [`WAITING_MAX`] jobs.
+//! journal write in flight; `max_buffered_msgs` and `max_buffered_size` that wait for it, all
+//! streams together, above which messages are refused with 429; [`WAITING_MAX`] jobs.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -93,8 +93,8 @@ pub(super) struct JetStream {
     log: Log,
     /// Accounts that the engine knows.
     accounts: Vec<AccountId>,
-    /// Staged bytes above which messages are refused.
-    staged_max: u64,
+    /// Staged messages and bytes above which messages are refused.
+    staged_max: (u64, u64),
     /// The configuration as monitoring shows it.
     shown: JetStreamConfig,
     /// When a rollback that failed is tried again, by the monotonic clock.
@@ -164,7 +164,7 @@ impl JetStream {
             snapshot: Vec::new(),
             log: log.clone(),
             accounts: Vec::new(),
-            staged_max: start.options.max_buffered_size,
+            staged_max: (start.options.max_buffered_msgs, start.options.max_buffered_size),
             shown,
             retry_at: None,
         };
@@ -204,16 +204,21 @@ impl JetStream {
 
     /// Lets the engine work on what has come; returns whether anything happened.
     pub(super) fn turn(&mut self, core: &mut Core, ring: &mut Ring, now: u64) -> bool {
+        self.engine.begin_turn();
         let mut progress = self.take_results();
         progress |= self.carry_out(core);
         for _ in 0..ROUNDS_MAX {
             let mut busy = false;
             if core.has_captured() {
-                self.engine.set_overloaded(self.store.staged_bytes() as u64 > self.staged_max);
                 core.take_captured(&mut self.captured);
                 let mut captured = std::mem::take(&mut self.captured);
+                let (messages_max, bytes_max) = self.staged_max;
                 self.with_engine(core, now, |engine, ctx| {
-                    captured.drain(|incoming| engine.handle_message(incoming, ctx));
+                    captured.drain(|incoming| {
+                        let (messages, bytes) = ctx.stores.backlog();
+                        engine.set_overloaded(messages >= messages_max || bytes > bytes_max);
+                        engine.handle_message(incoming, ctx);
+                    });
                 });
                 self.captured = captured;
                 busy = true;

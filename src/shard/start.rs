@@ -37,7 +37,7 @@ use crate::monitor::{self, ServerCard};
 use crate::net::{socket, Ring, RingConfig, RingError};
 use crate::proto::{InfoTemplate, ParserLimits, ServerInfo};
 use crate::router::ShardId;
-use crate::stream::{ServerIdentity, ServerLimits};
+use crate::stream::{BatchLimits, ServerIdentity, ServerLimits};
 use crate::tls::{HandshakeFirst, TlsContext, TlsError};
 use crate::websocket::{AllowedOrigin, CookieNames, UpgradeRules};
 
@@ -464,6 +464,7 @@ fn jetstream_start(
         value.map_or(none, |value| i64::try_from(value).unwrap_or(i64::MAX))
     };
     let window = jetstream.duplicate_window.map_or(0, nanoseconds);
+    let size = |value: u64| usize::try_from(value).unwrap_or(usize::MAX);
     JetStreamStart {
         folder: jetstream::directory(options),
         options: jetstream.clone(),
@@ -481,6 +482,13 @@ fn jetstream_start(
             max_ack_pending: limit(jetstream.max_ack_pending, 0),
             max_request_batch: limit(jetstream.max_request_batch, 0),
             duplicate_window: i64::try_from(window).unwrap_or(0),
+            batch: BatchLimits {
+                per_stream: size(jetstream.batch.per_stream),
+                total: size(jetstream.batch.total),
+                messages: jetstream.batch.messages,
+                idle: nanoseconds(jetstream.batch.timeout),
+            },
+            requests: jetstream.request_queue_limit,
         },
         directory: Arc::clone(directory),
         seed,

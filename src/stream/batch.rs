@@ -1,8 +1,8 @@
 //! Atomic batches: messages that are kept until the last one comes, and then stored all or not at
 //! all.
 //!
-//! Bounds: [`OPEN_MAX`] batches of a stream, [`OPEN_TOTAL_MAX`] of the server, [`MESSAGES_MAX`]
-//! messages and [`BYTES_MAX`] bytes each; one that nothing is added to for [`IDLE`] is abandoned.
+//! Bounds: [`BatchLimits`](super::BatchLimits) of a stream, of the server, and of a batch, which has
+//! [`BYTES_MAX`] bytes at most; one that nothing is added to for a while is abandoned.
 
 use std::collections::BTreeMap;
 
@@ -20,7 +20,6 @@ use super::publish_headers::{parse_uint, write_header, PublishHeaders};
 use super::schedule::{self, Schedule};
 use super::shared::Shared;
 use super::stream::Stream;
-use super::time::SECOND;
 use super::{ApiError, Context};
 use crate::store::record_bytes;
 
@@ -130,18 +129,19 @@ fn add(
     seq: u64,
     ctx: &mut Context<'_>,
 ) -> Result<End, ApiError> {
-    let too_large = || ApiError::ATOMIC_PUBLISH_TOO_LARGE_BATCH.with(MESSAGES_MAX.to_string());
+    let limits = shared.limits.batch;
+    let too_large = || ApiError::ATOMIC_PUBLISH_TOO_LARGE_BATCH.with(limits.messages.to_string());
     let is_known = stream.batches.open.contains_key(id);
     if !is_known {
         if seq != 1 {
-            let is_beyond = seq > MESSAGES_MAX as u64;
+            let is_beyond = seq > limits.messages;
             return Err(if is_beyond {
                 too_large()
             } else {
                 ApiError::ATOMIC_PUBLISH_INCOMPLETE_BATCH
             });
         }
-        if stream.batches.len() >= OPEN_MAX || shared.batches_open >= OPEN_TOTAL_MAX {
+        if stream.batches.len() >= limits.per_stream || shared.batches_open >= limits.total {
             return Err(ApiError::ATOMIC_PUBLISH_TOO_MANY_INFLIGHT);
         }
         stream.batches.open.insert(id.into(), Batch::default());
@@ -169,11 +169,11 @@ fn add(
     }
     let bytes = message.subject.len() + message.headers.len() + message.payload.len();
     let is_stored = end != End::WithoutMessage;
-    if is_stored && (seq > MESSAGES_MAX as u64 || batch.bytes + bytes > BYTES_MAX) {
+    if is_stored && (seq > limits.messages || batch.bytes + bytes > BYTES_MAX) {
         return fail(too_large(), "large", stream);
     }
     let Some(batch) = stream.batches.open.get_mut(id) else { return Ok(End::No) };
-    batch.deadline = ctx.now.saturating_add(IDLE);
+    batch.deadline = ctx.now.saturating_add(limits.idle);
     if is_stored {
         batch.bytes += bytes;
         batch.messages.push(Staged {
@@ -419,13 +419,5 @@ fn check_room(stream: &Stream, subject: &[u8], overlay: &Overlay<'_>) -> Result<
 }
 
 const ID_MAX: usize = 64;
-/// Batches of a stream that may be open.
-const OPEN_MAX: usize = 50;
-/// Batches of the server that may be open.
-const OPEN_TOTAL_MAX: usize = 1000;
-/// Messages of a batch.
-const MESSAGES_MAX: usize = 1000;
 /// Bytes of a batch.
 const BYTES_MAX: usize = 64 << 20;
-/// How long a batch is kept without another message.
-const IDLE: u64 = 10 * SECOND;

@@ -157,6 +157,8 @@ impl Engine {
             let kind = stream.store.kind();
             stream.unsubscribe(ctx);
             stream.snapshots.clear((*index, id), ctx);
+            let (consumers, view) = stream.split(&mut self.shared);
+            consumers.stand_down(&view, ctx);
             self.shared.change_used(id, kind, stream.bytes_counted, 0);
             self.shared.change_reserved(id, kind, stream.config.max_bytes, 0);
             stream.bytes_counted = 0;
@@ -168,6 +170,11 @@ impl Engine {
             let pattern = self.domain_pattern();
             ctx.out.unsubscribe(Purpose::DomainApi.token(), id, &pattern);
         }
+    }
+
+    /// A turn begins: API requests are counted from here.
+    pub fn begin_turn(&mut self) {
+        self.shared.requests_left = self.shared.limits.requests;
     }
 
     /// Whether messages are refused, with 429, because the store has too much to write.

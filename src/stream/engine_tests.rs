@@ -627,3 +627,37 @@ fn an_overloaded_store_turns_messages_away_and_takes_them_again() {
     world.engine.set_overloaded(false);
     assert_eq!(world.put("S", &[], "x"), "{\"stream\":\"S\",\"seq\":1}");
 }
+
+#[test]
+fn more_requests_than_a_turn_answers_are_refused() {
+    let limits = ServerLimits { requests: 2, ..ServerLimits::default() };
+    let mut world = World::with(JetStreamLimits::default(), limits);
+    world.create("S", "");
+    assert!(world.api("INFO", "").contains("\"limits\""));
+    let refused = world.api("INFO", "");
+    assert!(refused.contains(&error(429, 10167, "too many requests")), "{refused}");
+    world.engine.begin_turn();
+    assert!(world.api("INFO", "").contains("\"limits\""));
+}
+
+#[test]
+fn batches_are_as_many_and_as_long_as_the_server_is_told() {
+    let batch = BatchLimits { per_stream: 1, total: 5, messages: 2, idle: 1_000_000_000 };
+    let limits = ServerLimits { batch, ..ServerLimits::default() };
+    let mut world = World::with(JetStreamLimits::default(), limits);
+    world.create("S", r#""allow_atomic":true"#);
+    let put = |world: &mut World, id: &str, seq: &str| -> String {
+        let headers = [("Nats-Batch-Id", id), ("Nats-Batch-Sequence", seq)];
+        world.request("S", &headers, "x").concat()
+    };
+    put(&mut world, "a", "1");
+    let refused = put(&mut world, "b", "1");
+    assert!(refused.contains("10210"), "{refused}");
+    put(&mut world, "a", "2");
+    let refused = put(&mut world, "a", "3");
+    assert!(refused.contains("batch size 2") || refused.contains("10199"), "{refused}");
+    put(&mut world, "c", "1");
+    world.advance(1_000_000_001);
+    let taken = put(&mut world, "d", "1");
+    assert!(!taken.contains("10210"), "{taken}");
+}

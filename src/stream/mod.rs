@@ -39,6 +39,8 @@ mod publish_headers;
 mod recovery;
 mod remote_feed;
 mod restore;
+#[cfg(test)]
+mod rollback_tests;
 mod schedule;
 mod shared;
 mod snapshot;
@@ -60,4 +62,6 @@ pub use error::ApiError;
 pub use nuid::{short_hash, Nuid};
 pub use outbox::{Outbox, Outgoing, Output, Token};
 pub use token::{Purpose, StreamIndex, SLOTS_MAX};
-pub use view::{ApiCall, JetStreamLimits, ServerIdentity, ServerLimits, StreamView, API_LEVEL};
+pub use view::{
+    ApiCall, BatchLimits, JetStreamLimits, ServerIdentity, ServerLimits, StreamView, API_LEVEL,
+};

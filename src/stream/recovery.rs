@@ -63,6 +63,11 @@ impl Engine {
         let kind = stream.store.kind();
         stream.unsubscribe(ctx);
         stream.snapshots.clear((index, stream.account), ctx);
+        let (consumers, view) = stream.split(&mut self.shared);
+        consumers.stand_down(&view, ctx);
+        if let Some(restored) = self.restored.streams.get_mut(&id) {
+            restored.consumers.take_over(std::mem::take(&mut stream.consumers));
+        }
         self.shared.change_used(stream.account, kind, stream.bytes_counted, 0);
         self.shared.change_reserved(stream.account, kind, stream.config.max_bytes, 0);
         if let Some(account) = self.shared.accounts.get_mut(&stream.account) {

@@ -62,6 +62,8 @@ pub(super) struct Shared {
     pub(super) reserved: Bytes,
     /// The store has as much to write as it may: nothing more is taken in.
     pub(super) is_overloaded: bool,
+    /// API requests that are answered before the next turn.
+    pub(super) requests_left: u64,
     /// Atomic batches that are open, in all streams.
     pub(super) batches_open: usize,
     /// Buffers that are used again.
@@ -87,6 +89,7 @@ impl Shared {
             used: Bytes::default(),
             reserved: Bytes::default(),
             is_overloaded: false,
+            requests_left: limits.requests,
             batches_open: 0,
             subject: Vec::new(),
             headers: Vec::new(),

@@ -56,6 +56,29 @@ pub struct ServerLimits {
     pub max_request_batch: i64,
     /// Largest duplicate window, in nanoseconds.
     pub duplicate_window: i64,
+    /// What batches may be.
+    pub batch: BatchLimits,
+    /// API requests that are answered in one turn; those beyond it are refused with 429/10167.
+    pub requests: u64,
+}
+
+/// Limits of atomic batches.
+#[derive(Clone, Copy, Debug)]
+pub struct BatchLimits {
+    /// Batches of one stream that may be open.
+    pub per_stream: usize,
+    /// Batches that may be open.
+    pub total: usize,
+    /// Messages of one batch.
+    pub messages: u64,
+    /// Nanoseconds that a batch may be silent, before it is abandoned.
+    pub idle: u64,
+}
+
+impl Default for BatchLimits {
+    fn default() -> Self {
+        Self { per_stream: 50, total: 1000, messages: 1000, idle: 10_000_000_000 }
+    }
 }
 
 impl Default for ServerLimits {
@@ -66,6 +89,8 @@ impl Default for ServerLimits {
             max_ack_pending: 0,
             max_request_batch: 0,
             duplicate_window: 0,
+            batch: BatchLimits::default(),
+            requests: 10_000,
         }
     }
 }

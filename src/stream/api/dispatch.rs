@@ -146,8 +146,12 @@ impl Engine {
         if verb.name == "CONSUMER.RESET" && is_enabled && !self.has_consumer(&request) {
             return;
         }
+        let is_beyond = self.shared.requests_left == 0;
+        self.shared.requests_left = self.shared.requests_left.saturating_sub(1);
         let answer = if !is_enabled {
             refuse(verb, &ApiError::NOT_ENABLED_FOR_ACCOUNT)
+        } else if is_beyond {
+            refuse(verb, &ApiError::STREAM_TOO_MANY_REQUESTS)
         } else if verb.action != Action::ClusterOnly && !is_level_met(request.headers) {
             refuse(verb, &ApiError::REQUIRED_API_LEVEL)
         } else {

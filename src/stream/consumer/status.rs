@@ -13,6 +13,7 @@ pub(super) const SIZE_EXCEEDED: &str = "409 Message Size Exceeds MaxBytes";
 pub(super) const BATCH_COMPLETED: &str = "409 Batch Completed";
 pub(super) const TOO_MANY_WAITING: &str = "409 Exceeded MaxWaiting";
 pub(super) const IS_PUSH: &str = "409 Consumer is push based";
+pub(super) const LEADERSHIP_CHANGE: &str = "409 Leadership Change";
 pub(super) const DELETED: &str = "409 Consumer Deleted";
 pub(super) const API_LEVEL: &str = "412 Required Api Level";
 pub(super) const PIN_MISMATCH: &str = "423 Nats-Pin-Id mismatch";

@@ -433,6 +433,50 @@ impl Consumers {
         }
     }
 
+    /// Ceases to serve: the stream is read again, or set aside. Clients that wait are told to ask
+    /// again, as by a server that is no longer the one to ask.
+    pub fn stand_down(&mut self, view: &StreamView<'_>, ctx: &mut Context<'_>) {
+        for at in 0..self.slots.len() {
+            let Some(Some(consumer)) = self.slots.get_mut(at) else { continue };
+            consumer.end_all(view, ctx, Commit::NONE, status::LEADERSHIP_CHANGE);
+            consumer.is_ready = false;
+            consumer.is_listed = false;
+            consumer.armed = u64::MAX;
+        }
+        for consumer in self.iter() {
+            self.for_each_subscription(
+                consumer,
+                view,
+                |ctx, purpose, account, pattern| {
+                    ctx.out.unsubscribe(purpose.token(), account, pattern.as_bytes());
+                },
+                ctx,
+            );
+        }
+        self.ready.clear();
+        self.changed.clear();
+        self.deadlines.clear();
+    }
+
+    /// Takes over what no store has, from the table that was read again: consumers in memory.
+    pub fn take_over(&mut self, before: Self) {
+        for mut consumer in before.slots.into_iter().flatten().filter(|c| !c.is_kept) {
+            let known = self.by_name.get(&consumer.name).copied();
+            let at = usize::try_from(consumer.index).unwrap_or(usize::MAX);
+            let is_free = self.slots.get(at).is_none_or(Option::is_none);
+            match known {
+                // Read again as it was made.
+                Some(index) if index == consumer.index => {}
+                // Another one of that name; or one that is known later, and is not: it never was.
+                Some(_) => continue,
+                None if consumer.is_known_later => continue,
+                None if is_free => {}
+                None => consumer.index = u32::try_from(self.slots.len()).unwrap_or(u32::MAX),
+            }
+            self.put(*consumer);
+        }
+    }
+
     /// Puts a new consumer into the table, and tells who wants to know.
     pub(super) fn add(
         &mut self,
