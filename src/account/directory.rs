@@ -10,9 +10,9 @@ use super::jwt::{AccountBody, Claims};
 use super::secret::same;
 use super::trust::{believe, Believed};
 use super::{
-    AccessOptions, AccountId, AccountLimits, ConnectionType, JetStreamLimits, Mappings, Moment,
-    PermissionRules, Permissions, Secret, SubjectRules, TokenUser, TraceTarget, Trust, UserOptions,
-    UserRefusal, GLOBAL_ACCOUNT, SYSTEM_ACCOUNT,
+    AccessOptions, AccountId, AccountLimits, ConnectionType, Imports, JetStreamLimits, Mappings,
+    Moment, PermissionRules, Permissions, Secret, SubjectRules, TokenUser, TraceTarget, Trust,
+    UserOptions, UserRefusal, GLOBAL_ACCOUNT, SYSTEM_ACCOUNT,
 };
 
 /// All users and accounts. Immutable: a reload makes another.
@@ -68,6 +68,8 @@ pub struct Account {
     pub jetstream: Option<JetStreamLimits>,
     /// Where it hears of messages that somebody samples.
     pub trace: Option<TraceTarget>,
+    /// What it takes from other accounts.
+    pub imports: Imports,
     /// Whether it is the system account.
     pub is_system: bool,
     /// What its token says, in operator mode.
@@ -206,6 +208,7 @@ impl Directory {
                 system,
             );
         }
+        directory.route(options);
         for (account, user) in options.all_users() {
             let account = directory.account_named(account).map_or(AccountId(0), |found| found.id);
             let user = Arc::new(User::new(user, account));
@@ -415,6 +418,29 @@ impl Directory {
         &self.accounts
     }
 
+    /// Whether the imports of all accounts are those of `other`.
+    pub fn has_same_imports(&self, other: &Self) -> bool {
+        let one = self.accounts.iter().map(|account| &account.imports);
+        one.eq(other.accounts.iter().map(|account| &account.imports))
+    }
+
+    /// Makes the ways between accounts, once all have their ids.
+    fn route(&mut self, options: &AccessOptions) {
+        for account in &options.accounts {
+            if account.stream_imports.is_empty() && account.service_imports.is_empty() {
+                continue;
+            }
+            let Some(known) = self.account_named(&account.name) else { continue };
+            let (streams, services) = (&account.stream_imports, &account.service_imports);
+            let id_of = |name: &str| self.account_named(name).map(|account| account.id);
+            let imports = Imports::new(known.id, streams, services, id_of);
+            let index = known.id.0 as usize;
+            if let Some(known) = self.accounts.get_mut(index) {
+                *known = Arc::new(Account { imports, ..Account::clone(known) });
+            }
+        }
+    }
+
     fn global(&self) -> Arc<Account> {
         Arc::clone(&self.accounts[0])
     }
@@ -456,6 +482,7 @@ impl Account {
             mappings: Mappings::default(),
             jetstream: None,
             trace: None,
+            imports: Imports::default(),
             is_system: false,
             claims: None,
             default_permissions: None,

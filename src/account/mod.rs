@@ -10,7 +10,9 @@
 //!
 //! Not here: connections, their caches and what they were asked to answer
 //! ([`crate::client`]), and hashing of passwords, which takes a tenth of a
-//! second and runs on a thread of its own.
+//! second and runs on a thread of its own. What crosses from one account into
+//! another is [checked](AccessOptions::import_stream) here and carried out by the
+//! shards.
 //!
 //! In operator mode ([`Trust`]) accounts are known by their tokens ([`jwt`]),
 //! which the control plane fetches; a user is made of its token when it logs in
@@ -25,12 +27,15 @@
 //! Bounds: all tables are as large as the configuration made them.
 
 mod directory;
+mod exports;
+mod imports;
 pub mod jwt;
 mod limits;
 mod mapping;
 mod options;
 mod pattern_set;
 mod permissions;
+mod routes;
 mod secret;
 mod trace_target;
 mod trust;
@@ -39,6 +44,8 @@ pub use crate::subject::AccountId;
 pub use directory::{
     Account, Credentials, Directory, DirectoryError, Login, Single, User, Verdict,
 };
+pub use exports::{Access, Export, ExportError, Latency, Offer, ResponseType, Sampling, Terms};
+pub use imports::{ImportError, ServiceImport, StreamImport, Wanted};
 pub use limits::{AccountLimits, JetStreamLimits};
 pub use mapping::{Mapped, Mapping, MappingError, MappingTarget, Mappings};
 pub use options::{
@@ -49,6 +56,7 @@ pub use pattern_set::PatternSet;
 pub use permissions::{
     PermissionRules, Permissions, ResponseRule, RuleError, SubjectRules, SubscribeVerdict,
 };
+pub use routes::{Imports, ServiceRoute, StreamRoute};
 pub use secret::Secret;
 pub use trace_target::TraceTarget;
 pub use trust::{AccountRefusal, Moment, TokenUser, Trust, UserRefusal};

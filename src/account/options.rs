@@ -6,7 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::jwt::{AccountBody, Claims, OperatorBody};
-use super::{AccountLimits, JetStreamLimits, Mappings, PermissionRules, Secret, TraceTarget};
+use super::{
+    AccountLimits, Export, JetStreamLimits, Mappings, PermissionRules, Secret, ServiceImport,
+    StreamImport, TraceTarget,
+};
 
 /// The account of everybody who has no other.
 pub const GLOBAL_ACCOUNT: &str = "$G";
@@ -76,6 +79,12 @@ pub struct AccountOptions {
     pub jetstream: Option<JetStreamLimits>,
     /// Where it hears of messages that somebody samples.
     pub trace: Option<TraceTarget>,
+    /// What it offers to others.
+    pub exports: Vec<Export>,
+    /// Streams that it takes from others.
+    pub stream_imports: Vec<StreamImport>,
+    /// Services that it takes from others.
+    pub service_imports: Vec<ServiceImport>,
     /// What its token says, in operator mode.
     pub claims: Option<Arc<Claims<AccountBody>>>,
 }
@@ -90,6 +99,9 @@ impl AccountOptions {
             mappings: claims.body.mappings(),
             jetstream: claims.body.limits.jetstream(),
             trace: claims.body.trace.as_ref().and_then(TraceTarget::of_claim),
+            exports: Vec::new(),
+            stream_imports: Vec::new(),
+            service_imports: Vec::new(),
             claims: Some(Arc::new(claims)),
         }
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::PatternSet;
-use crate::subject::{is_valid_pattern, matches, tokens};
+use crate::subject::{covers, is_valid_pattern, matches, overlaps};
 
 /// Permissions as configured.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -164,9 +164,8 @@ impl Permissions {
         if !self.allows_subscribe(pattern, queue) || self.denies_delivery(pattern, queue) {
             return SubscribeVerdict::Refused;
         }
-        let overlaps = |rule: &SubscribeRule| {
-            rule.speaks_of(queue) && patterns_overlap(&rule.subject, pattern)
-        };
+        let overlaps =
+            |rule: &SubscribeRule| rule.speaks_of(queue) && overlaps(&rule.subject, pattern);
         if self.subscribe_deny.iter().any(overlaps) {
             SubscribeVerdict::Filtered
         } else {
@@ -217,37 +216,6 @@ impl SubscribeRule {
             (None, _) => true,
             (Some(names), Some(queue)) => matches(names, queue),
             (Some(_), None) => false,
-        }
-    }
-}
-
-/// Whether every subject that `pattern` matches is matched by `wider`.
-fn covers(wider: &[u8], pattern: &[u8]) -> bool {
-    let mut outer = tokens(wider);
-    let mut inner = tokens(pattern);
-    loop {
-        match (outer.next(), inner.next()) {
-            (None, None) => return true,
-            (Some(b">"), Some(_)) => return true,
-            (Some(_), Some(b">")) => return false,
-            (Some(b"*"), Some(_)) => {}
-            (Some(a), Some(b)) if a == b => {}
-            _ => return false,
-        }
-    }
-}
-
-/// Whether some subject matches both.
-fn patterns_overlap(one: &[u8], other: &[u8]) -> bool {
-    let mut left = tokens(one);
-    let mut right = tokens(other);
-    loop {
-        match (left.next(), right.next()) {
-            (None, None) => return true,
-            (Some(b">"), Some(_)) | (Some(_), Some(b">")) => return true,
-            (Some(b"*"), Some(_)) | (Some(_), Some(b"*")) => {}
-            (Some(a), Some(b)) if a == b => {}
-            _ => return false,
         }
     }
 }

@@ -166,6 +166,6 @@ proptest! {
         let subset = all.iter().all(|s| !inside(&pattern, s) || inside(&wider, s));
         prop_assert!(!covers(wider.as_bytes(), pattern.as_bytes()) || subset);
         let common = all.iter().any(|s| inside(&pattern, s) && inside(&wider, s));
-        prop_assert!(!common || patterns_overlap(wider.as_bytes(), pattern.as_bytes()));
+        prop_assert!(!common || overlaps(wider.as_bytes(), pattern.as_bytes()));
     }
 }

@@ -1,9 +1,13 @@
 //! `accounts { NAME { ... } }`.
 
 use super::file::{Entry, Findings, Problem};
-use super::grammar::{Node, Value};
-use super::{authorization, mappings, msg_trace, permissions, Options};
-use crate::account::{AccountLimits, AccountOptions, JetStreamLimits, GLOBAL_ACCOUNT};
+use super::grammar::{Map, Node, Value};
+use super::imports::Wishes;
+use super::{authorization, exports, imports, mappings, msg_trace, permissions, Options};
+use crate::account::{
+    AccessOptions, AccountLimits, AccountOptions, Export, JetStreamLimits, Offer, Wanted,
+    GLOBAL_ACCOUNT,
+};
 
 /// Reads the block into `options`, whose `authorization` is read already; what
 /// is wrong with it is noted.
@@ -16,21 +20,21 @@ pub(super) fn read(node: &Node, options: &mut Options, findings: &mut Findings) 
             }
         }
         Value::Map(map) => {
-            let mut entries: Vec<(&String, &Node)> = map.iter().collect();
-            entries.sort_by(|left, right| left.1.place.cmp(&right.1.place));
-            for (name, node) in entries {
+            let mut trade = Trade::default();
+            for (name, node) in in_order(map) {
                 match &node.value {
                     _ if name == GLOBAL_ACCOUNT => {
                         findings.error(node, Problem::ReservedAccount(name.clone()));
                     }
                     Value::Map(_) => {
-                        let account = account(name, node, options, findings);
+                        let account = account(name, node, options, &mut trade, findings);
                         options.access.accounts.push(account);
                     }
                     _ if node.used_as_variable => {}
                     _ => findings.error(node, Problem::AccountEntry),
                 }
             }
+            trade.settle(node, &mut options.access, findings);
         }
         _ => findings.error(node, Problem::AccountEntry),
     }
@@ -50,7 +54,105 @@ fn named(item: &Node, options: &mut Options, findings: &mut Findings) {
     options.access.accounts.push(AccountOptions { name: name.clone(), ..Default::default() });
 }
 
-fn account(name: &str, node: &Node, options: &Options, findings: &mut Findings) -> AccountOptions {
+/// The entries of a map in the order of the file.
+pub(super) fn in_order(map: &Map) -> Vec<(&String, &Node)> {
+    let mut entries: Vec<(&String, &Node)> = map.iter().collect();
+    entries.sort_by(|left, right| left.1.place.cmp(&right.1.place));
+    entries
+}
+
+/// What accounts offer and want, until all accounts are known.
+#[derive(Default)]
+struct Trade {
+    exports: Vec<(String, Export)>,
+    streams: Vec<(String, Wanted)>,
+    services: Vec<(String, Wanted)>,
+}
+
+impl Trade {
+    fn offer(&mut self, account: &str, exports: Vec<Export>) {
+        self.exports.extend(exports.into_iter().map(|export| (account.to_owned(), export)));
+    }
+
+    fn want(&mut self, account: &str, wishes: Wishes) {
+        let of_account = |wanted| (account.to_owned(), wanted);
+        self.streams.extend(wishes.streams.into_iter().map(of_account));
+        self.services.extend(wishes.services.into_iter().map(of_account));
+    }
+
+    /// Offers first, then wishes, streams before services, as in nats-server.
+    fn settle(self, node: &Node, access: &mut AccessOptions, findings: &mut Findings) {
+        let mut refuse = |problem: Result<(), Problem>| {
+            if let Err(problem) = problem {
+                findings.error(node, problem);
+            }
+        };
+        let (streams, services): (Vec<_>, Vec<_>) =
+            self.exports.into_iter().partition(|(_, export)| export.offer == Offer::Stream);
+        for (account, export) in streams {
+            refuse(offer("stream", &account, export, access));
+        }
+        for (account, export) in services {
+            refuse(offer("service", &account, export, access));
+        }
+        for (account, wanted) in &self.streams {
+            let import = |access: &mut AccessOptions| access.import_stream(account, wanted);
+            refuse(take("stream", wanted, access, import));
+        }
+        for (account, wanted) in &self.services {
+            let import = |access: &mut AccessOptions| access.import_service(account, wanted);
+            refuse(take("service", wanted, access, import));
+        }
+    }
+}
+
+fn offer(
+    what: &'static str,
+    account: &str,
+    export: Export,
+    access: &mut AccessOptions,
+) -> Result<(), Problem> {
+    for name in export.accounts() {
+        if !access.accounts.iter().any(|known| known.name == *name) {
+            let what = if what == "stream" { "stream export" } else { "service export" };
+            return Err(Problem::NoSuchAccount { account: name.clone(), what });
+        }
+    }
+    let subject = export.subject.clone();
+    export.check().map_err(|error| Problem::Export { what, subject, error })?;
+    if let Offer::Service(terms) = &export.offer {
+        let latency = terms.latency.as_ref().map(|latency| latency.subject.clone());
+        let (service, subject) = (export.subject.clone(), latency.unwrap_or_default());
+        if terms.latency.is_some() && access.no_system_account {
+            return Err(Problem::LatencyWithoutSystem(service));
+        }
+        terms.check().map_err(|error| Problem::Latency { service, subject, error })?;
+    }
+    access.export(account, export);
+    Ok(())
+}
+
+fn take(
+    what: &'static str,
+    wanted: &Wanted,
+    access: &mut AccessOptions,
+    import: impl FnOnce(&mut AccessOptions) -> Result<(), crate::account::ImportError>,
+) -> Result<(), Problem> {
+    if !access.accounts.iter().any(|known| known.name == wanted.exporter) {
+        let what = if what == "stream" { "stream import" } else { "service import" };
+        return Err(Problem::NoSuchAccount { account: wanted.exporter.clone(), what });
+    }
+    let subject = wanted.subject.clone();
+    import(access).map_err(|error| Problem::Import { what, subject, error: Box::new(error) })
+}
+
+fn account(
+    name: &str,
+    node: &Node,
+    options: &Options,
+    trade: &mut Trade,
+    findings: &mut Findings,
+) -> AccountOptions {
     let mut account = AccountOptions { name: name.to_owned(), ..AccountOptions::default() };
     let Value::Map(map) = &node.value else { return account };
     let mut users = None;
@@ -83,7 +185,14 @@ fn account(name: &str, node: &Node, options: &Options, findings: &mut Findings) 
                 Ok(nkey) => Err(Problem::AccountNkey(nkey.unwrap_or_default())),
                 Err(problem) => Err(problem),
             },
-            "imports" | "exports" => entry.not_built("imports and exports"),
+            "exports" => {
+                trade.offer(name, exports::read(node, findings));
+                Ok(())
+            }
+            "imports" => {
+                trade.want(name, imports::read(node, findings));
+                Ok(())
+            }
             "msg_trace" | "trace_dest" => {
                 account.trace = msg_trace::read(entry, findings);
                 Ok(())

@@ -19,7 +19,7 @@ use super::tls::tls;
 use super::validate::go_duration;
 use super::websocket::websocket;
 use super::{accounts, authorization, mappings, operator, Options};
-use crate::account::{MappingError, RuleError};
+use crate::account::{ExportError, ImportError, MappingError, RuleError};
 
 /// What reading a file left to say.
 #[derive(Debug, Default)]
@@ -184,6 +184,78 @@ pub(super) enum Problem {
     DuplicateAccount(String),
     #[error("Not a valid public nkey for an account: {0:?}")]
     AccountNkey(String),
+    #[error("Exports should be an array, got {0}")]
+    ExportsType(&'static str),
+    #[error("Export Items should be a map with type entry, got {0}")]
+    ExportItem(&'static str),
+    #[error("Expected {what} name to be string, got {found}")]
+    ExportName { what: &'static str, found: &'static str },
+    #[error("Detected stream {0:?} but already saw a service")]
+    StreamBehindService(String),
+    #[error("Detected service {0:?} but already saw a stream")]
+    ServiceBehindStream(String),
+    #[error("Duplicate response type definition")]
+    ResponseTypeTwice,
+    #[error("Expected response type to be string, got {0}")]
+    ResponseTypeType(&'static str),
+    #[error("Unknown response type: {0:?}")]
+    ResponseTypeWord(String),
+    #[error("Detected response directive on non-service")]
+    ResponseOfStream,
+    #[error("Duplicate response threshold detected")]
+    ThresholdTwice,
+    #[error("Expected response threshold to be a parseable time duration, got {0}")]
+    ThresholdType(String),
+    #[error("Expected latency entry to be a map/struct or string, got {0}")]
+    LatencyType(&'static str),
+    #[error("Latency subject required, but missing")]
+    LatencySubjectMissing,
+    // nats-server does not name the type that it has found.
+    #[error("Expected latency subject to be a string, got string")]
+    LatencySubjectType,
+    #[error("Failed to parse latency sample: strconv.Atoi: parsing {0:?}: invalid syntax")]
+    SampleText(String),
+    #[error("Expected latency sample to be a string or map/struct, got {0}")]
+    SampleType(&'static str),
+    #[error("bad sampling percentage, should be 1-100")]
+    SampleRange,
+    #[error("Detected latency directive on non-service")]
+    LatencyOfStream,
+    #[error("Detected allow_trace directive on non-service")]
+    TraceOfStream,
+    #[error("{account:?} account not defined for {what}")]
+    NoSuchAccount { account: String, what: &'static str },
+    #[error("Error adding {what} export {subject:?}: {error}")]
+    Export { what: &'static str, subject: String, error: ExportError },
+    #[error(
+        "Error adding service latency sampling for {service:?} on subject {subject:?}: {error}"
+    )]
+    Latency { service: String, subject: String, error: ExportError },
+    #[error("Error adding service latency sampling for {0:?}: system account not setup")]
+    LatencyWithoutSystem(String),
+    #[error("Imports should be an array, got {0}")]
+    ImportsType(&'static str),
+    #[error("Import Items should be a map with type entry, got {0}")]
+    ImportItem(&'static str),
+    #[error("{what} entry should be an account map, got {found}")]
+    ImportSource { what: &'static str, found: &'static str },
+    #[error("Expect an account name and a subject")]
+    ImportSourceMissing,
+    #[error("Detected stream but already saw a service")]
+    StreamImportBehindService,
+    #[error("Detected service but already saw a stream")]
+    ServiceImportBehindStream,
+    #[error("Stream import can not have a 'prefix' and a 'to' property")]
+    PrefixAndTo,
+    #[error("Detected allow_trace directive on a non-stream")]
+    TraceOfServiceImport,
+    #[error(
+        "Duplicate service import subject {to:?}, previously used in import for account \
+         {account:?}, subject {subject:?}"
+    )]
+    ServiceImportTwice { to: String, account: String, subject: String },
+    #[error("Error adding {what} import {subject:?}: {error}")]
+    Import { what: &'static str, subject: String, error: Box<ImportError> },
     #[error("Unknown field {0:?} parsing account limits")]
     UnknownLimit(String),
     #[error("Expected map, bool or string to define JetStream, got {0}")]
@@ -576,6 +648,10 @@ pub(super) const GO_MAP: &str = "map[string]interface {}";
 #[cfg(test)]
 #[path = "access_tests.rs"]
 mod access_tests;
+
+#[cfg(test)]
+#[path = "exchange_tests.rs"]
+mod exchange_tests;
 
 #[cfg(test)]
 pub(super) mod tests {

@@ -105,6 +105,23 @@ impl<'a> Iterator for Lines<'a> {
     }
 }
 
+/// Appends `block` with the header `name` set to `value`, in the place of all that are called so;
+/// an empty block becomes one with this header only.
+pub fn write_with_header(out: &mut Vec<u8>, block: &[u8], name: &[u8], value: &[u8]) {
+    let mut lines = Lines { rest: block };
+    let version = lines.next().unwrap_or(VERSION);
+    let is_it =
+        |line: &&[u8]| line.strip_prefix(name).is_some_and(|behind| behind.starts_with(b":"));
+    let kept = lines.filter(|line| !line.is_empty() && !is_it(line));
+    for line in std::iter::once(version).chain(kept) {
+        out.extend_from_slice(line);
+        out.extend_from_slice(b"\r\n");
+    }
+    for part in [name, b": ", value, b"\r\n\r\n"] {
+        out.extend_from_slice(part);
+    }
+}
+
 /// Appends the complete HMSG frame that tells a requester nobody listens on `subject`:
 /// status 503, the requested subject as a header, an empty body.
 pub fn write_no_responders(out: &mut Vec<u8>, reply: &[u8], sid: &[u8], subject: &[u8]) {
@@ -166,6 +183,22 @@ const VERSION: &[u8] = b"NATS/1.0";
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn a_header_is_set_in_the_place_of_those_called_so() {
+        for (block, expected) in [
+            (&b""[..], &b"NATS/1.0\r\nA: 1\r\n\r\n"[..]),
+            (b"NATS/1.0\r\n\r\n", b"NATS/1.0\r\nA: 1\r\n\r\n"),
+            (
+                b"NATS/1.0 100\r\nA: x\r\nAb: y\r\nA:z\r\n\r\n",
+                b"NATS/1.0 100\r\nAb: y\r\nA: 1\r\n\r\n",
+            ),
+        ] {
+            let mut out = Vec::new();
+            write_with_header(&mut out, block, b"A", b"1");
+            assert_eq!(out, expected);
+        }
+    }
 
     #[test]
     fn names_match_exactly_and_first_one_wins() {

@@ -93,6 +93,7 @@ pub struct InfoTemplate {
     server_id: Box<str>,
     /// `INFO {"server_id":` up to `"headers":true`.
     head: Box<[u8]>,
+    server_name: Box<str>,
     auth_required: bool,
     /// Keys from `tls_required` to `tls_available`, each with a comma before it.
     tls: Box<[u8]>,
@@ -165,6 +166,7 @@ impl InfoTemplate {
         Self {
             server_id: info.server_id.as_str().into(),
             head: head.into(),
+            server_name: info.server_name.as_str().into(),
             auth_required: info.auth_required,
             tls: tls.into(),
             max_payload: info.max_payload,
@@ -173,6 +175,12 @@ impl InfoTemplate {
             lame_duck: info.lame_duck,
             end: end.into(),
         }
+    }
+
+    /// The server's name.
+    #[must_use]
+    pub fn server_name(&self) -> &str {
+        &self.server_name
     }
 
     /// The server's own limit, -1 for none.

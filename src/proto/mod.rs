@@ -32,7 +32,9 @@ pub use command::{Command, Parsed, ParserLimits, Publish};
 pub use connect::ConnectOptions;
 pub use decimal::write_decimal;
 pub use error::{CloseReason, ProtoError, WireError};
-pub use headers::{write_no_responders, write_status_block, HeaderBlock, Headers};
+pub use headers::{
+    write_no_responders, write_status_block, write_with_header, HeaderBlock, Headers,
+};
 pub use info::{validate_client_info, InfoTemplate, PerClient, ServerInfo};
 pub use parser::parse;
 pub use proxy::{parse_proxy_header, ProxyError, ProxyHeader};

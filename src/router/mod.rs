@@ -20,6 +20,9 @@
 //!   and told to other shards. A message is for one member of all groups that
 //!   match it and share a name, as nats-server has it: a plan lists them side
 //!   by side, as one queue.
+//! - A subscription that imports a stream has a *shadow* in the account the
+//!   stream comes from: a subscription there like any other, in plans and queues
+//!   and towards other shards, but what it gets is for the one it stands for.
 //! - A change voids plans by pattern: a literal its one entry, a wildcard those
 //!   below its first one or two literal tokens, so that reply inboxes and
 //!   storms of SUB do not empty the cache.
@@ -68,6 +71,7 @@ mod plan;
 mod plan_cache;
 mod routing;
 mod scopes;
+mod shadow;
 mod shard_set;
 mod short_bytes;
 mod slab;
@@ -79,7 +83,8 @@ pub use counts::{RouterCounts, RouterLimits};
 pub use group::{Group, Groups, Pick, RemoteMembers, Tried};
 pub use ids::{ConnId, GroupId, SubId};
 pub use interest::InterestChange;
-pub use plan::{Delivery, Plan};
+pub use plan::{Delivery, Plan, ShadowDelivery};
 pub use routing::{Matched, Router, SubscriptionView};
+pub use shadow::{Shadow, Shadows};
 pub use shard_set::{ShardId, ShardIds, ShardSet};
 pub use subscription::{Sid, Subscription, Subscriptions, INSPECTED};

@@ -255,7 +255,7 @@ impl Side {
     /// Matches a subject and compares the plan with the model's.
     fn check(&mut self, account: AccountId, subject: &[u8]) {
         let wanted = |of: AccountId, pattern: &[u8]| of == account && matches(pattern, subject);
-        let Matched { plan, subscriptions, groups } = self.router.matched(account, subject);
+        let Matched { plan, subscriptions, groups, .. } = self.router.matched(account, subject);
         assert_eq!(plan.subject(), subject);
 
         let mut planned: Vec<(SubId, ConnId, String, bool)> = Vec::new();

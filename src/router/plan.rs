@@ -4,13 +4,14 @@ use super::ids::index32;
 use super::{ConnId, GroupId, Groups, ShardSet, SubId};
 
 /// Everything that is to be done with a message to one subject, whoever
-/// published it. Plain subscriptions come first, then queues, then the
-/// other shards.
+/// published it. Plain subscriptions come first, then those of other accounts
+/// that import the subject, then queues, then the other shards.
 #[derive(Debug, Default)]
 pub struct Plan {
-    /// The subject, and behind it the prefixes.
+    /// The subject, and behind it the prefixes and the subjects of shadows.
     bytes: Vec<u8>,
     deliveries: Vec<Delivery>,
+    shadows: Vec<ShadowDelivery>,
     /// Those of one queue stand together.
     groups: Vec<GroupId>,
     /// How many groups the first queues have; further queues have one each.
@@ -38,6 +39,19 @@ pub struct Delivery {
     length: u32,
 }
 
+/// A local plain subscription of another account that gets the message, under
+/// another subject.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ShadowDelivery {
+    /// The subscription here. It may be draining, as a [`Delivery`]'s.
+    pub shadow: SubId,
+    /// The one it stands for.
+    pub primary: SubId,
+    /// Where its subject stands in the plan.
+    start: u32,
+    length: u32,
+}
+
 impl Plan {
     /// Local plain subscriptions, draining ones included.
     #[inline]
@@ -51,6 +65,27 @@ impl Plan {
     pub fn prefix(&self, delivery: &Delivery) -> &[u8] {
         let start = delivery.start as usize;
         &self.bytes[start..start + delivery.length as usize]
+    }
+
+    /// Local plain subscriptions that import the subject, draining ones
+    /// included.
+    #[inline]
+    pub fn shadows(&self) -> &[ShadowDelivery] {
+        &self.shadows
+    }
+
+    /// The subject under which one of [`shadows`](Self::shadows) gets the
+    /// message.
+    #[inline]
+    pub fn shadow_subject(&self, delivery: &ShadowDelivery) -> &[u8] {
+        let start = delivery.start as usize;
+        &self.bytes[start..start + delivery.length as usize]
+    }
+
+    /// Whether more is to be done than [`deliveries`](Self::deliveries) say.
+    #[inline]
+    pub fn goes_further(&self) -> bool {
+        !self.groups.is_empty() || !self.remote.is_empty() || !self.shadows.is_empty()
     }
 
     /// Whether many deliveries have one prefix: then all get the same frame.
@@ -105,7 +140,7 @@ impl Plan {
 
     /// Whether nobody anywhere wants the message.
     pub fn is_empty(&self) -> bool {
-        self.deliveries.is_empty() && self.groups.is_empty() && self.remote.is_empty()
+        self.deliveries.is_empty() && !self.goes_further()
     }
 
     /// Starts anew, for another subject.
@@ -113,6 +148,7 @@ impl Plan {
         self.bytes.clear();
         self.bytes.extend_from_slice(subject);
         self.deliveries.clear();
+        self.shadows.clear();
         self.groups.clear();
         self.queue_lengths.clear();
         self.remote = ShardSet::EMPTY;
@@ -163,6 +199,20 @@ impl Plan {
         (start, index32(length))
     }
 
+    /// Adds a shadow that gets the message under the subject that `write`
+    /// appends.
+    pub(super) fn push_shadow(
+        &mut self,
+        shadow: SubId,
+        primary: SubId,
+        write: impl FnOnce(&mut Vec<u8>),
+    ) {
+        let start = self.bytes.len();
+        write(&mut self.bytes);
+        let (start, length) = (index32(start), index32(self.bytes.len() - start));
+        self.shadows.push(ShadowDelivery { shadow, primary, start, length });
+    }
+
     pub(super) fn push_group(&mut self, group: GroupId) {
         self.groups.push(group);
     }
@@ -195,6 +245,8 @@ impl Plan {
         self.bytes.extend_from_slice(&other.bytes);
         self.deliveries.clear();
         self.deliveries.extend_from_slice(&other.deliveries);
+        self.shadows.clear();
+        self.shadows.extend_from_slice(&other.shadows);
         self.groups.clear();
         self.groups.extend_from_slice(&other.groups);
         self.queue_lengths.clear();
@@ -209,6 +261,7 @@ impl Plan {
     pub(super) fn content_bytes(&self) -> usize {
         self.bytes.len()
             + size_of_val(&self.deliveries[..])
+            + size_of_val(&self.shadows[..])
             + size_of_val(&self.groups[..])
             + size_of_val(&self.queue_lengths[..])
     }
@@ -217,6 +270,7 @@ impl Plan {
     pub(super) fn allocated_bytes(&self) -> usize {
         self.bytes.capacity()
             + self.deliveries.capacity() * size_of::<Delivery>()
+            + self.shadows.capacity() * size_of::<ShadowDelivery>()
             + self.groups.capacity() * size_of::<GroupId>()
             + self.queue_lengths.capacity() * size_of::<u32>()
     }

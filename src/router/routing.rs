@@ -6,7 +6,8 @@ use super::ids::NONE;
 use super::pattern::Patterns;
 use super::plan::Plan;
 use super::plan_cache::{Lookup, PlanCache};
-use super::subscription::{Sid, Subscription, Subscriptions};
+use super::shadow::{Shadow, Shadows};
+use super::subscription::{Role, Sid, Subscription, Subscriptions};
 use super::trie::Walk;
 use super::{ConnId, GroupId, InterestChange, RouterCounts, RouterLimits, ShardId, SubId};
 use crate::subject::{is_valid_pattern, AccountId};
@@ -24,6 +25,7 @@ pub struct Router {
     own: ShardId,
     hasher: SubjectHasher,
     subscriptions: Subscriptions,
+    shadows: Shadows,
     groups: Groups,
     patterns: Patterns,
     cache: PlanCache,
@@ -47,6 +49,8 @@ pub struct Matched<'r> {
     pub subscriptions: &'r mut Subscriptions,
     /// The groups the plan names.
     pub groups: &'r Groups,
+    /// For whom shadows stand that the plan or its groups name.
+    pub shadows: &'r Shadows,
 }
 
 /// A subscription with everything that is said about it.
@@ -64,6 +68,8 @@ pub struct SubscriptionView<'r> {
     pub queue: Option<&'r [u8]>,
     /// Whether its interest is withdrawn.
     pub draining: bool,
+    /// Whether it stands for another one.
+    pub is_shadow: bool,
     /// Messages delivered so far.
     pub delivered: u64,
     /// The limit of deliveries; 0 is none.
@@ -77,6 +83,7 @@ impl Router {
             own,
             hasher: SubjectHasher::new(limits.hash_seed),
             subscriptions: Subscriptions::new(),
+            shadows: Shadows::default(),
             groups: Groups::new(own),
             patterns: Patterns::new(),
             cache: PlanCache::new(&limits),
@@ -99,6 +106,51 @@ impl Router {
         sid: &[u8],
         changes: &mut Vec<InterestChange>,
     ) -> SubId {
+        self.add(Role::Own, conn, account, pattern, queue, sid, changes)
+    }
+
+    /// Adds a plain subscription of which no other shard hears, because each has
+    /// its own: what comes over a lane has been taken by the sender's.
+    pub fn subscribe_unannounced(
+        &mut self,
+        conn: ConnId,
+        account: AccountId,
+        pattern: &[u8],
+        sid: &[u8],
+    ) -> SubId {
+        let mut nothing = Vec::new();
+        self.add(Role::Unannounced, conn, account, pattern, None, sid, &mut nothing)
+    }
+
+    /// Adds the shadow of a subscription in another account, where it is in the
+    /// same queue. It is to be removed before the subscription is.
+    pub fn subscribe_shadow(
+        &mut self,
+        shadow: Shadow,
+        account: AccountId,
+        pattern: &[u8],
+        changes: &mut Vec<InterestChange>,
+    ) -> SubId {
+        let primary = &self.subscriptions[shadow.primary];
+        let (conn, sid) = (primary.conn, primary.sid.as_bytes().to_vec());
+        let queue =
+            (primary.group != NONE).then(|| self.groups.slot(primary.group).queue().to_vec());
+        let id = self.add(Role::Shadow, conn, account, pattern, queue.as_deref(), &sid, changes);
+        self.shadows.insert(id, shadow);
+        id
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "a subscription has as many parts")]
+    fn add(
+        &mut self,
+        role: Role,
+        conn: ConnId,
+        account: AccountId,
+        pattern: &[u8],
+        queue: Option<&[u8]>,
+        sid: &[u8],
+        changes: &mut Vec<InterestChange>,
+    ) -> SubId {
         debug_assert!(is_valid_pattern(pattern), "the caller checks the pattern");
         let sid = Sid::new(sid);
         self.sids_bytes += sid.heap_bytes();
@@ -110,6 +162,7 @@ impl Router {
             max: 0,
             conn,
             draining: false,
+            role,
             account,
             pattern: index,
             group: NONE,
@@ -120,9 +173,11 @@ impl Router {
             None => {
                 let entry = self.patterns.get_mut(index);
                 self.subscriptions[id].position = entry.plain.push(id);
-                entry.live += 1;
-                if entry.live == 1 {
-                    changes.push(plain_change(account, pattern, true));
+                if role != Role::Unannounced {
+                    entry.live += 1;
+                    if entry.live == 1 {
+                        changes.push(plain_change(account, pattern, true));
+                    }
                 }
                 self.void(hash, index);
             }
@@ -163,12 +218,15 @@ impl Router {
     /// Removes a subscription at once. Its id means nothing after this.
     pub fn remove(&mut self, sub: SubId, changes: &mut Vec<InterestChange>) {
         let gone = self.subscriptions.0.remove(sub.0);
+        if gone.role == Role::Shadow {
+            self.shadows.remove(sub);
+        }
         self.sids_bytes -= gone.sid.heap_bytes();
         let entry = self.patterns.get_mut(gone.pattern);
         let hash = self.hasher.subject(entry.account, entry.text.as_bytes());
         let moved = if gone.group == NONE {
             let moved = entry.plain.swap_remove(gone.position);
-            if !gone.draining {
+            if !gone.draining && gone.role != Role::Unannounced {
                 self.lose_plain(gone.pattern, changes);
             }
             self.void(hash, gone.pattern);
@@ -212,7 +270,12 @@ impl Router {
             None => self.find_or_make(account, subject),
         };
         let plan = if entry == NONE { &self.scratch } else { self.cache.plan(entry) };
-        Matched { plan, subscriptions: &mut self.subscriptions, groups: &self.groups }
+        Matched {
+            plan,
+            subscriptions: &mut self.subscriptions,
+            groups: &self.groups,
+            shadows: &self.shadows,
+        }
     }
 
     /// The subscriptions, for their counters and limits.
@@ -242,6 +305,7 @@ impl Router {
             pattern: self.patterns.get(subscription.pattern).text.as_bytes(),
             queue,
             draining: subscription.draining,
+            is_shadow: subscription.is_shadow(),
             delivered: subscription.delivered,
             max: subscription.max,
         })
@@ -277,6 +341,7 @@ impl Router {
             + self.groups.bytes()
             + self.cache.bytes()
             + self.scratch.allocated_bytes()
+            + self.shadows.bytes()
             + self.walk.bytes();
         RouterCounts {
             subscriptions: u64::from(self.subscriptions.0.len()),
@@ -350,6 +415,12 @@ impl Router {
             let pattern = self.patterns.get(index);
             for &sub in pattern.plain.as_slice() {
                 let subscription = &self.subscriptions[sub];
+                if let Some(shadow) = self.shadows.of(sub, subscription) {
+                    self.scratch.push_shadow(sub, shadow.primary, |out| {
+                        shadow.transform.apply_matched(subject, 0, out);
+                    });
+                    continue;
+                }
                 self.scratch.push_delivery(subscription.conn, sub, subscription.sid(), subject);
             }
             let mut group = pattern.groups;

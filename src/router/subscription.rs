@@ -32,6 +32,17 @@ impl Sid {
 /// limited one, where the connection's permissions are asked.
 pub const INSPECTED: u64 = u64::MAX;
 
+/// What a subscription is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Role {
+    /// It is what its owner asked for.
+    Own,
+    /// It stands in another account for one that imports from there.
+    Shadow,
+    /// The other shards do not know of it: each has its own.
+    Unannounced,
+}
+
 /// One subscription of a local connection: one cache line.
 #[derive(Debug)]
 #[repr(align(64))]
@@ -46,6 +57,8 @@ pub struct Subscription {
     /// Interest is withdrawn: messages published here pass it by, those that
     /// were under way in a lane still reach it.
     pub draining: bool,
+    /// What it is for.
+    pub(super) role: Role,
     /// Where the message is looked up.
     pub(super) account: AccountId,
     /// Slot of the pattern.
@@ -63,6 +76,12 @@ impl Subscription {
     #[inline]
     pub fn sid(&self) -> &[u8] {
         self.sid.as_bytes()
+    }
+
+    /// Whether it stands for another one; see [`Shadows`](super::Shadows).
+    #[inline]
+    pub fn is_shadow(&self) -> bool {
+        self.role == Role::Shadow
     }
 
     /// The account its pattern is matched in.

@@ -20,12 +20,14 @@
 
 mod account;
 mod matching;
+mod relations;
 mod rules;
 mod tokens;
 mod transform;
 
 pub use account::AccountId;
 pub use matching::matches;
+pub use relations::{covers, overlaps};
 pub use rules::{has_wildcard, is_literal, is_valid_pattern, is_valid_subject};
 pub use tokens::{tokens, Tokens};
 pub use transform::{Transform, TransformError};

@@ -26,6 +26,7 @@ mod connect;
 mod flow;
 mod headers;
 mod hostile;
+mod imports;
 mod info;
 mod jwt;
 mod lexing;

@@ -2,6 +2,7 @@
 
 use super::connection::{ConnKey, Connections, Phase};
 use super::internal::{Captured, INTERNAL, SYSTEM};
+use super::services::Forward;
 use super::trace::{self, TraceOptions};
 use crate::outbound::{ChunkPool, Pressure};
 use crate::proto::{self, Publish};
@@ -35,11 +36,15 @@ pub(super) struct Deliverer {
     high_water: usize,
     drop_when_high: bool,
     prefix: Vec<u8>,
+    /// The subject that a shadow's subscription sees.
+    pub(super) mapped: Vec<u8>,
     trace: Option<TraceOptions>,
     /// What the engine's subscriptions got.
     pub(super) captured: Captured,
     /// What the services of the system account got.
     pub(super) captured_by_system: Captured,
+    /// What imports of other accounts' services got, and answers to them.
+    pub(super) forwards: Vec<Forward>,
     /// Protocol lines of messages that went out, by connection.
     pub(super) traced: Vec<(ConnId, String)>,
 }
@@ -69,9 +74,11 @@ impl Deliverer {
             high_water: max_pending / 4 * 3,
             drop_when_high,
             prefix: Vec::new(),
+            mapped: Vec::new(),
             trace,
             captured: Captured::default(),
             captured_by_system: Captured::default(),
+            forwards: Vec::new(),
             traced: Vec::new(),
         }
     }
@@ -187,8 +194,24 @@ impl Deliverer {
         taken
     }
 
+    /// Delivers to the subscription that a shadow stands for, under `subject`.
+    #[inline(never)]
+    pub(super) fn deliver_to_shadow(
+        &mut self,
+        primary: SubId,
+        subscriptions: &mut Subscriptions,
+        subject: &[u8],
+        queue: Option<&[u8]>,
+        message: &Publish<'_>,
+    ) -> bool {
+        let Some(subscription) = subscriptions.get_mut(primary) else { return false };
+        let message = Publish { subject, ..*message };
+        self.deliver_to_member(primary, subscription, queue, &message)
+    }
+
     /// A subscription of the engine: its messages are kept until the shell
-    /// takes them.
+    /// takes them. Or one of an import: whether somebody takes the message is
+    /// found out when it is passed on.
     #[cold]
     pub(super) fn capture(
         &mut self,
@@ -199,7 +222,12 @@ impl Deliverer {
         let captured = match slot {
             INTERNAL => &mut self.captured,
             SYSTEM => &mut self.captured_by_system,
-            _ => return false,
+            _ => {
+                let Some(forward) = Forward::of(slot, subscription.sid()) else { return false };
+                subscription.delivered += 1;
+                self.forwards.push(forward);
+                return forward == Forward::Response;
+            }
         };
         subscription.delivered += 1;
         captured.push(subscription.sid(), subscription.account(), message);

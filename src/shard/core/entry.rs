@@ -52,6 +52,8 @@ pub(super) struct Head {
     pub(super) no_echo: bool,
     /// Deliver to plain subscribers.
     pub(super) plain: bool,
+    /// It came through the import of a service: imports of streams pass it by.
+    pub(super) imported: bool,
     /// The request this entry is a branch of; 0 if nobody waits for a 503.
     pub(super) request: u64,
     /// Shards that were tried for the returned pick.
@@ -94,6 +96,7 @@ const TRACE_BYTES: usize = 8;
 const PLAIN: u8 = 1;
 const NO_ECHO: u8 = 2;
 const TRACED: u8 = 4;
+const IMPORTED: u8 = 8;
 const NO_HEADER: u32 = u32::MAX;
 
 /// Bytes that [`encode`] will append at most.
@@ -127,6 +130,7 @@ pub(super) fn encode(
     };
     bytes[1] = if head.plain { PLAIN } else { 0 }
         | if head.no_echo { NO_ECHO } else { 0 }
+        | if head.imported { IMPORTED } else { 0 }
         | if head.trace != 0 { TRACED } else { 0 };
     bytes[2] = small(message.header_size_text.len());
     bytes[3] = small(message.size_text.len());
@@ -209,6 +213,7 @@ pub(super) fn decode(bytes: &[u8]) -> (Entry<'_>, usize) {
         origin: ConnKey::from_u64(read_u64(&head[32..40])),
         no_echo: head[1] & NO_ECHO != 0,
         plain: head[1] & PLAIN != 0,
+        imported: head[1] & IMPORTED != 0,
         request: read_u64(&head[40..48]),
         tried: ShardSet(read_u64(&head[48..56])),
         trace: if trace.is_empty() { 0 } else { read_u64(trace) },
@@ -263,6 +268,7 @@ mod tests {
             origin: ConnKey::new(ConnId(3), 9),
             no_echo: true,
             plain: true,
+            imported: true,
             request: 77,
             tried: ShardSet(0b101),
             trace: 0,

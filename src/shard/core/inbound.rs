@@ -3,10 +3,10 @@
 use super::control::Control;
 use super::entry::{self, Batch, Entry, Head, Kind};
 use super::lane_out::LaneOut;
-use super::publish::{deliver_here, queue_hash};
+use super::members::{queue_hash, Manner, Members};
 use super::Core;
 use crate::outbound::Pressure;
-use crate::router::{Matched, ShardId, ShardSet};
+use crate::router::{ConnId, Matched, ShardId, ShardSet};
 
 impl Core {
     /// A batch was taken from the lane of `from`; it is routed by [`Self::route`],
@@ -113,8 +113,11 @@ impl Core {
             return self.route_traced_entry(from, entry);
         }
         self.deliverer.pressure = Pressure::Low;
-        let Matched { plan, subscriptions, groups } =
+        let Matched { plan, subscriptions, groups, shadows } =
             self.router.matched(head.account, entry.route());
+        let elsewhere = !entry.to.is_empty();
+        let nobody = ConnId(u32::MAX);
+        let manner = Manner { elsewhere, imported: head.imported, skipped: nobody };
         let mut taken = false;
         let wide = head.plain && entry.to.is_empty() && plan.is_wide();
         if wide {
@@ -130,21 +133,27 @@ impl Core {
                 };
             }
         }
+        if head.plain && !head.imported {
+            for delivery in plan.shadows() {
+                let subject =
+                    if elsewhere { message.subject } else { plan.shadow_subject(delivery) };
+                taken |= self.deliverer.deliver_to_shadow(
+                    delivery.primary,
+                    subscriptions,
+                    subject,
+                    None,
+                    message,
+                );
+            }
+        }
         let lane = &mut self.lanes[usize::from(from.0)];
         for pick in entry.picks() {
             let queue =
                 plan.queues().find(|queue| queue_hash(groups, queue, self.config.seed) == pick);
             let delivered = queue.is_some_and(|queue| {
                 let (deliverer, random) = (&mut self.deliverer, &mut self.random);
-                deliver_here(
-                    groups,
-                    queue,
-                    self.config.own,
-                    subscriptions,
-                    deliverer,
-                    random,
-                    message,
-                )
+                let mut members = Members { groups, shadows, subscriptions, deliverer, random };
+                members.deliver_here(queue, self.config.own, manner, message)
             });
             if !delivered {
                 let mut tried = head.tried;
@@ -165,6 +174,9 @@ impl Core {
             if control.last() != Some(&item) {
                 control.push(item);
             }
+        }
+        if !self.deliverer.forwards.is_empty() {
+            self.pass_on_answers(entry);
         }
         self.settle_deliveries();
     }

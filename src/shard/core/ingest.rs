@@ -19,6 +19,9 @@ pub(super) struct Publisher {
     pub(super) account: AccountId,
     pub(super) echo: bool,
     pub(super) no_responders: bool,
+    /// Its messages came through the import of a service: imports of streams
+    /// pass them by.
+    pub(super) imported: bool,
     /// Permissions or mappings stand in the way.
     pub(super) watched: bool,
     /// The account wants to hear of messages that somebody samples.
@@ -37,6 +40,7 @@ impl Publisher {
             account,
             echo: true,
             no_responders: false,
+            imported: false,
             watched: false,
             sampled: false,
             verbose: false,
@@ -372,6 +376,7 @@ impl Core {
             account: client.account,
             echo: client.echo,
             no_responders: client.no_responders,
+            imported: false,
             watched: client.guard.is_some()
                 || client.bound_to().is_some_and(|account| !account.mappings.is_empty()),
             sampled: client.bound_to().is_some_and(|account| account.trace.is_some()),
@@ -510,6 +515,7 @@ impl Core {
             if self.internal.watches {
                 self.internal.note_interest(publisher.account, pattern);
             }
+            self.cast_shadows(sub, publisher.account, pattern, &mut changes);
             if let Some(seq) = self.announce(&mut changes) {
                 if let Some(connection) = self.deliverer.connections.get(key) {
                     connection.announced = seq;

@@ -10,7 +10,9 @@ use foldhash::fast::FixedState;
 use hashbrown::HashTable;
 
 use super::connection::ConnKey;
+use super::frame::{length_of, Frame};
 use super::ingest::Publisher;
+use super::services::RESPONSES;
 use super::Core;
 use crate::proto::Publish;
 use crate::router::{ConnId, Matched, SubId};
@@ -94,25 +96,23 @@ impl Captured {
 /// Bytes of the buffer that are kept between turns.
 const BYTES_KEPT: usize = 4 << 20;
 
-/// Lengths are below 4 GiB: payloads have at most nine digits.
-#[expect(clippy::cast_possible_truncation, reason = "checked by the assertion")]
-fn length_of(bytes: &[u8]) -> u32 {
-    assert!(bytes.len() < u32::MAX as usize);
-    bytes.len() as u32
-}
-
 /// What the core keeps for the engine.
 #[derive(Debug, Default)]
 pub(super) struct Internal {
     subscriptions: HashTable<(Token, AccountId, Box<[u8]>, SubId)>,
-    /// The frame's tail being written.
-    tail: Vec<u8>,
+    /// The frame being written.
+    frame: Frame,
     /// Whether the engine wants to hear of new interest.
     pub(super) watches: bool,
     interest: Vec<(AccountId, Box<[u8]>)>,
 }
 
 impl Internal {
+    /// The engine's subscriptions.
+    pub(super) fn subscriptions(&self) -> impl Iterator<Item = SubId> + '_ {
+        self.subscriptions.iter().map(|entry| entry.3)
+    }
+
     /// Somebody has subscribed to `pattern`.
     #[cold]
     pub(super) fn note_interest(&mut self, account: AccountId, pattern: &[u8]) {
@@ -161,6 +161,7 @@ impl Core {
         let mut changes = std::mem::take(&mut self.changes);
         let sid = token.0.to_le_bytes();
         let sub = self.router.subscribe(INTERNAL, account, pattern, queue, &sid, &mut changes);
+        self.cast_shadows(sub, account, pattern, &mut changes);
         self.announce(&mut changes);
         self.changes = changes;
         let hash = hash_of(token, pattern);
@@ -179,6 +180,7 @@ impl Core {
         let Ok(found) = found else { return };
         let ((.., sub), _) = found.remove();
         let mut changes = std::mem::take(&mut self.changes);
+        self.remove_shadows(sub, &mut changes);
         self.router.remove(sub, &mut changes);
         self.announce(&mut changes);
         self.changes = changes;
@@ -186,52 +188,39 @@ impl Core {
 
     /// Publishes a message of the engine.
     pub fn publish_internal(&mut self, outgoing: &Outgoing<'_>) {
-        let mut tail = std::mem::take(&mut self.internal.tail);
-        tail.clear();
-        if !outgoing.reply.is_empty() {
-            tail.extend_from_slice(outgoing.reply);
-            tail.push(b' ');
-        }
-        let (headers, total) = (outgoing.headers.len(), outgoing.payload.len());
-        let mut digits = itoa::Buffer::new();
-        let header_at = tail.len();
-        if headers > 0 {
-            tail.extend_from_slice(digits.format(headers).as_bytes());
-            tail.push(b' ');
-        }
-        let size_at = tail.len();
-        tail.extend_from_slice(digits.format(headers + total).as_bytes());
-        tail.extend_from_slice(b"\r\n");
-        let payload_at = tail.len();
-        tail.extend_from_slice(outgoing.headers);
-        tail.extend_from_slice(outgoing.payload);
-        tail.extend_from_slice(b"\r\n");
+        let mut frame = std::mem::take(&mut self.internal.frame);
+        frame.compose(outgoing.reply, outgoing.headers, outgoing.payload);
         let shown = if outgoing.subject.is_empty() { outgoing.to } else { outgoing.subject };
-        let message = Publish {
-            subject: shown,
-            reply: outgoing.reply,
-            header_len: (headers > 0).then(|| length_of(outgoing.headers)),
-            header_size_text: if headers > 0 { &tail[header_at..size_at - 1] } else { b"" },
-            size_text: &tail[size_at..payload_at - 2],
-            payload: &tail[payload_at..tail.len() - 2],
-            tail: Some(&tail),
-        };
+        let message = frame.publish(shown);
         let publisher = Publisher::internal(ConnKey::new(INTERNAL, 0), outgoing.account);
         if shown == outgoing.to {
             self.publish(&publisher, &message);
         } else {
             self.publish_to::<true>(&publisher, outgoing.to, &message);
         }
-        self.internal.tail = tail;
+        self.internal.frame = frame;
     }
 }
 
 impl Interest for Core {
     fn has_interest(&mut self, account: AccountId, subject: &[u8]) -> bool {
         let Matched { plan, subscriptions, .. } = self.router.matched(account, subject);
-        !plan.groups().is_empty()
+        let mut answers = false;
+        let mut is_live = |sub: SubId| {
+            let subscription = &subscriptions[sub];
+            answers |= subscription.conn == RESPONSES;
+            !subscription.draining && subscription.conn != RESPONSES
+        };
+        let is_wanted = !plan.groups().is_empty()
             || !plan.remote().is_empty()
-            || plan.deliveries().iter().any(|delivery| !subscriptions[delivery.sub].draining)
+            || plan.deliveries().iter().any(|delivery| is_live(delivery.sub))
+            || plan.shadows().iter().any(|delivery| is_live(delivery.shadow));
+        if is_wanted || !answers {
+            return is_wanted;
+        }
+        // Whoever has asked waits in another account.
+        let behind = self.answered(account, subject);
+        behind.is_some_and(|(account, reply)| self.has_interest(account, &reply))
     }
 }
 

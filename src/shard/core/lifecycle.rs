@@ -230,6 +230,7 @@ impl Core {
                 Timer::ProxyHeader => self.handle_header_timer(key),
                 Timer::Write => self.handle_write_timer(key),
                 Timer::LameDuck => self.close_next_for_lame_duck(),
+                Timer::Responses => self.handle_responses_timer(),
             }
         }
     }
@@ -355,6 +356,7 @@ impl Core {
         let subs = connection.client.sids.take_all();
         let mut changes = std::mem::take(&mut self.changes);
         for sub in subs {
+            self.remove_shadows(sub, &mut changes);
             self.router.remove(sub, &mut changes);
             self.announce(&mut changes);
         }
@@ -366,6 +368,12 @@ impl Core {
     pub(super) fn withdraw(&mut self, key: ConnKey, sub: SubId) {
         let Some(connection) = self.deliverer.connections.get(key) else { return };
         connection.client.sids.remove(self.router.subscriptions()[sub].sid(), sub);
+        self.withdraw_shadows(key, sub);
+        self.withdraw_interest(key, sub);
+    }
+
+    /// Withdraws what others know of a subscription, or of a shadow.
+    pub(super) fn withdraw_interest(&mut self, key: ConnKey, sub: SubId) {
         let mut changes = std::mem::take(&mut self.changes);
         if self.config.shards == 1 {
             self.router.remove(sub, &mut changes);
@@ -415,6 +423,7 @@ impl Core {
             connection.client.sids.remove(self.router.subscriptions()[sub].sid(), sub);
         }
         let mut changes = std::mem::take(&mut self.changes);
+        self.remove_shadows(sub, &mut changes);
         self.router.remove(sub, &mut changes);
         self.announce(&mut changes);
         self.changes = changes;

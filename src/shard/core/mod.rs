@@ -30,10 +30,12 @@
 //! cache, two copies; no allocation, no system call, no lock.
 
 mod barrier;
+mod client_info;
 mod connection;
 mod control;
 mod deliver;
 mod entry;
+mod frame;
 mod inbound;
 mod ingest;
 mod internal;
@@ -41,6 +43,7 @@ mod label;
 mod lane_out;
 mod lifecycle;
 mod login;
+mod members;
 mod no_responders;
 mod path;
 mod permitted;
@@ -48,6 +51,9 @@ mod proxied;
 mod publish;
 mod random;
 mod reload;
+mod responses;
+mod services;
+mod shadows;
 mod snapshot;
 mod state;
 mod system;
@@ -55,6 +61,7 @@ mod timers;
 mod tokens;
 mod trace;
 
+pub use self::client_info::ClientInfo;
 pub use self::connection::{ConnKey, TlsFacts};
 pub use self::control::Control;
 pub use self::entry::Batch;

@@ -13,6 +13,7 @@
 use std::collections::VecDeque;
 
 use super::connection::ConnKey;
+use super::publish::Taken;
 
 /// A request on its way.
 #[derive(Debug)]
@@ -93,6 +94,39 @@ impl OpenRequests {
         self.open(requester, branches)
     }
 
+    /// Puts together what became of one message in two ways: while one of them is
+    /// open, nobody hears that the other found nobody.
+    pub(super) fn join(&mut self, one: Taken, other: Taken) -> Taken {
+        let delivered = one.delivered + other.delivered;
+        let branches = one.branches + other.branches;
+        let request = match (one.request, other.request) {
+            (0, number) | (number, 0) => number,
+            (old, new) => self.merge(old, new),
+        };
+        if delivered > 0 {
+            self.taken(request);
+        }
+        Taken { delivered, branches, request }
+    }
+
+    /// Makes the branches of request `old` those of `new`, a later one of the
+    /// same requester.
+    fn merge(&mut self, old: u64, new: u64) -> u64 {
+        let left = match self.resolve(old) {
+            Some(slot) => match std::mem::replace(slot, Request::Moved(new)) {
+                Request::Open { branches, .. } => Some(branches),
+                Request::Moved(_) | Request::Done => None,
+            },
+            None => None,
+        };
+        match (left, self.resolve(new)) {
+            (Some(left), Some(Request::Open { branches, .. })) => *branches += left,
+            (None, Some(slot)) => *slot = Request::Done,
+            _ => {}
+        }
+        new
+    }
+
     /// Notes where the lanes stand at the end of a turn with new requests.
     pub(super) fn mark(&mut self, positions: impl Iterator<Item = u64>) {
         let upto = self.next_number();
@@ -167,6 +201,27 @@ mod tests {
         let new = open.moved(old);
         assert_eq!(open.branch_lost(old), None);
         assert_eq!(open.branch_lost(new), Some(requester()));
+    }
+
+    #[test]
+    fn a_request_that_goes_two_ways_is_lost_when_both_are() {
+        let mut open = OpenRequests::new();
+        let taken = |request, delivered| Taken { delivered, branches: 1, request };
+        let (one, other) = (open.open(requester(), 1), open.open(requester(), 2));
+        let both = open.join(taken(one, 0), taken(other, 0));
+        assert_eq!((both.branches, both.request), (2, other));
+        assert_eq!(open.branch_lost(one), None);
+        assert_eq!(open.branch_lost(other), None);
+        assert_eq!(open.branch_lost(other), Some(requester()));
+
+        let (one, other) = (open.open(requester(), 1), open.open(requester(), 1));
+        open.taken(one);
+        open.join(taken(one, 0), taken(other, 0));
+        assert_eq!(open.branch_lost(other), None);
+
+        let one = open.open(requester(), 1);
+        open.join(taken(one, 0), Taken { delivered: 1, branches: 0, request: 0 });
+        assert_eq!(open.branch_lost(one), None);
     }
 
     #[test]

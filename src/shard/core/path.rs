@@ -18,8 +18,10 @@ use super::inbound::return_branch;
 use super::ingest::Publisher;
 use super::internal::{INTERNAL, SYSTEM};
 use super::label::account_name;
-use super::publish::{queue_hash, Picked};
+use super::members::{queue_hash, Picked};
+use super::publish::Taken;
 use super::random::Random;
+use super::services::Forward;
 use super::Core;
 use crate::account::{Mapped, GLOBAL_ACCOUNT};
 use crate::client::Client;
@@ -27,7 +29,7 @@ use crate::monitor::{Notice, TraceEvent, TraceReport};
 use crate::outbound::Pressure;
 use crate::proto::{self, Publish, TraceWish, WireError};
 use crate::router::{
-    ConnId, Group, GroupId, Groups, Matched, Pick, ShardId, ShardSet, SubId, Subscription,
+    ConnId, Group, GroupId, Groups, Matched, Pick, Shadows, ShardId, ShardSet, SubId, Subscription,
     Subscriptions, Tried,
 };
 use crate::stream::{Interest, Token};
@@ -35,6 +37,9 @@ use crate::subject::{self, AccountId};
 
 /// Reports that wait for other shards.
 const TRACES_MAX: usize = 256;
+
+/// An import has it: whether somebody takes it is found out there.
+const PASSED_ON: &str = "passed on";
 
 /// Why somebody does not get a message, in nats-server's words.
 const NO_ECHO: &str = "Not delivered because of no echo";
@@ -108,13 +113,7 @@ impl Core {
             events: Vec::new(),
         };
         let mut buffer = std::mem::take(&mut self.mapped);
-        let account = self.config.directory.account(publisher.account);
-        let mapped = match account.filter(|account| !account.mappings.is_empty()) {
-            Some(account) => {
-                account.mappings.apply(message.subject, self.random.next(), &mut buffer)
-            }
-            None => Mapped::Unchanged,
-        };
+        let mapped = self.map(publisher.account, message.subject, &mut buffer);
         let subject = if mapped == Mapped::Changed { &buffer } else { message.subject };
         let routed = Publish { subject, ..*message };
         let violation = self.publish_violation(publisher.key, &routed);
@@ -158,7 +157,7 @@ impl Core {
         }
         let terms =
             Terms { only, skipped: if publisher.echo { ConnId(u32::MAX) } else { publisher.slot } };
-        let Matched { plan, subscriptions, groups } =
+        let Matched { plan, subscriptions, groups, shadows } =
             self.router.matched(publisher.account, message.subject);
         self.deliverer.pressure = Pressure::Low;
         let mut met = Vec::new();
@@ -169,10 +168,18 @@ impl Core {
                 met.push((delivery.sub, error));
             }
         }
-        let mut branches = 0;
+        for delivery in plan.shadows() {
+            if !subscriptions[delivery.shadow].draining {
+                let message = Publish { subject: plan.shadow_subject(delivery), ..*message };
+                let (id, to) = (delivery.primary, &mut subscriptions[delivery.primary]);
+                met.push((id, self.deliverer.offer(id, to, None, &message, terms)));
+            }
+        }
+        let (mut branches, mut request) = (0, 0);
         for queue in plan.queues() {
             let picked = pick(
                 groups,
+                shadows,
                 queue,
                 Tried::default(),
                 subscriptions,
@@ -201,7 +208,7 @@ impl Core {
                 self.traces.current = number << 1 | u64::from(only);
             }
             if has_room || !only {
-                self.send_to_shards(publisher, b"", message, plain, branches, delivered);
+                request = self.send_to_shards(publisher, b"", message, plain, branches, delivered);
             }
             self.traces.current = 0;
             if has_room {
@@ -216,7 +223,12 @@ impl Core {
         if self.deliverer.pressure != Pressure::Low {
             self.owe_stall(publisher.key, self.deliverer.pressure == Pressure::Over);
         }
-        if delivered == 0 && branches == 0 && publisher.no_responders && !message.reply.is_empty() {
+        let mut taken = Taken { delivered, branches, request };
+        if !self.deliverer.forwards.is_empty() {
+            // Other accounts are not told of.
+            taken = self.pass_on(publisher, b"", message, taken);
+        }
+        if taken.is_nothing() && publisher.no_responders && !message.reply.is_empty() {
             self.send_no_responders(publisher.key, message.subject, message.reply);
         }
         self.settle_deliveries();
@@ -227,13 +239,18 @@ impl Core {
     pub(super) fn route_traced_entry(&mut self, from: ShardId, entry: &Entry<'_>) {
         let Entry { head, message, .. } = entry;
         let terms = Terms { only: head.trace & 1 == 1, skipped: ConnId(u32::MAX) };
-        let Matched { plan, subscriptions, groups } =
+        let Matched { plan, subscriptions, groups, shadows } =
             self.router.matched(head.account, entry.route());
         let mut met = Vec::new();
         for delivery in if head.plain { plan.deliveries() } else { &[] } {
             let subscription = &mut subscriptions[delivery.sub];
             let error = self.deliverer.offer(delivery.sub, subscription, None, message, terms);
             met.push((delivery.sub, error));
+        }
+        for delivery in if head.plain { plan.shadows() } else { &[] } {
+            let message = Publish { subject: plan.shadow_subject(delivery), ..*message };
+            let (id, to) = (delivery.primary, &mut subscriptions[delivery.primary]);
+            met.push((id, self.deliverer.offer(id, to, None, &message, terms)));
         }
         let taken = met.iter().any(|(_, error)| error.is_empty());
         let elsewhere = Tried::from(ShardSet(!ShardSet::only(self.config.own).0));
@@ -246,6 +263,7 @@ impl Core {
                 let (deliverer, random) = (&mut self.deliverer, &mut self.random);
                 pick(
                     groups,
+                    shadows,
                     queue,
                     elsewhere,
                     subscriptions,
@@ -271,6 +289,9 @@ impl Core {
         let events = self.events_of(&met, message);
         let answer = Control::Traced { trace: head.trace, events, returned };
         self.control[usize::from(from.0)].push(answer);
+        if !self.deliverer.forwards.is_empty() {
+            self.pass_on_answers(entry);
+        }
         self.settle_deliveries();
     }
 
@@ -293,13 +314,25 @@ impl Core {
         let skipped = if no_echo { head.origin.slot() } else { ConnId(u32::MAX) };
         let terms = Terms { only: head.trace & 1 == 1, skipped };
         let route = if to.is_empty() { message.subject } else { to };
-        let Matched { plan, subscriptions, groups } = self.router.matched(head.account, route);
+        let Matched { plan, subscriptions, groups, shadows } =
+            self.router.matched(head.account, route);
         let queue = plan.queues().find(|queue| queue_hash(groups, queue, self.config.seed) == hash);
         let mut met = Vec::new();
         let picked = queue.map_or(Picked::Nobody, |queue| {
             let (deliverer, random) = (&mut self.deliverer, &mut self.random);
             let tried = Tried::from(head.tried);
-            pick(groups, queue, tried, subscriptions, deliverer, random, message, terms, &mut met)
+            pick(
+                groups,
+                shadows,
+                queue,
+                tried,
+                subscriptions,
+                deliverer,
+                random,
+                message,
+                terms,
+                &mut met,
+            )
         });
         let events = self.events_of(&met, message);
         let mut more = 0;
@@ -474,6 +507,10 @@ impl Deliverer {
             }
             return "";
         }
+        if Forward::of(slot, subscription.sid()).is_some() {
+            let is_taken = terms.only || self.capture(slot, subscription, message);
+            return if is_taken { "" } else { PASSED_ON };
+        }
         let Some(connection) = self.connections.at(slot) else { return CLIENT_CLOSED };
         if slot == terms.skipped {
             return NO_ECHO;
@@ -516,6 +553,7 @@ impl Deliverer {
 #[expect(clippy::too_many_arguments, reason = "disjoint parts of the core, borrowed one by one")]
 fn pick(
     groups: &Groups,
+    shadows: &Shadows,
     queue: &[GroupId],
     tried: Tried,
     subscriptions: &mut Subscriptions,
@@ -536,8 +574,16 @@ fn pick(
                 let name = group.map(Group::queue);
                 let (before, after) = members.split_at(start);
                 for &member in after.iter().chain(before) {
+                    let mut subject = Vec::new();
+                    let (member, message) = match shadows.of(member, &subscriptions[member]) {
+                        Some(shadow) => {
+                            shadow.transform.apply_matched(message.subject, 0, &mut subject);
+                            (shadow.primary, Publish { subject: &subject, ..*message })
+                        }
+                        None => (member, *message),
+                    };
                     let subscription = &mut subscriptions[member];
-                    let error = deliverer.offer(member, subscription, name, message, terms);
+                    let error = deliverer.offer(member, subscription, name, &message, terms);
                     met.push((member, error));
                     if error.is_empty() {
                         return Picked::Local;

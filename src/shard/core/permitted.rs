@@ -15,13 +15,7 @@ impl Core {
     #[inline(never)]
     pub(super) fn publish_watched(&mut self, publisher: &Publisher, message: &Publish<'_>) {
         let mut buffer = std::mem::take(&mut self.mapped);
-        let account = self.config.directory.account(publisher.account);
-        let mapped = match account.filter(|account| !account.mappings.is_empty()) {
-            Some(account) => {
-                account.mappings.apply(message.subject, self.random.next(), &mut buffer)
-            }
-            None => Mapped::Unchanged,
-        };
+        let mapped = self.map(publisher.account, message.subject, &mut buffer);
         let subject = if mapped == Mapped::Changed { &buffer } else { message.subject };
         let message = Publish { subject, ..*message };
         if self.may_publish(publisher, &message) {

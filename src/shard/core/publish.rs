@@ -1,22 +1,15 @@
 //! A client's message: to local subscribers, to picked queue members, and into
 //! the lanes of the shards that want it.
 
-use std::hash::BuildHasher;
-
-use foldhash::fast::FixedState;
-
 use super::connection::ConnKey;
-use super::deliver::Deliverer;
 use super::entry::{Head, Kind, QueuePick};
 use super::ingest::Publisher;
-use super::random::Random;
+use super::members::{queue_hash, Manner, Members, Picked};
+use super::responses::RESPONSE_PREFIX;
 use super::Core;
 use crate::outbound::Pressure;
 use crate::proto::{self, Publish};
-use crate::router::{
-    ConnId, Group, GroupId, Groups, Matched, Pick, ShardId, ShardSet, Subscription, Subscriptions,
-    Tried,
-};
+use crate::router::{ConnId, Matched, ShardId, ShardSet, Subscription, Tried};
 
 /// What a publisher owes for a message that met a queue above three quarters,
 /// and for one that met a full queue; at most [`STALL_MAX`] a read. These are
@@ -24,6 +17,25 @@ use crate::router::{
 const STALL_HIGH: u64 = 2_000_000;
 const STALL_OVER: u64 = 5_000_000;
 const STALL_MAX: u64 = 10_000_000;
+
+/// What became of a message.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Taken {
+    /// Deliveries on this shard.
+    pub(super) delivered: u32,
+    /// Ways it goes on other shards.
+    pub(super) branches: u32,
+    /// The number under which its requester waits for a 503; 0 if nobody does.
+    pub(super) request: u64,
+}
+
+impl Taken {
+    /// Nobody took it, and nobody will.
+    #[inline]
+    pub(super) fn is_nothing(self) -> bool {
+        self.delivered == 0 && self.branches == 0
+    }
+}
 
 /// The picks of one message, by shard; reused from message to message.
 #[derive(Debug, Default)]
@@ -65,8 +77,24 @@ impl Core {
         to: &[u8],
         message: &Publish<'_>,
     ) {
+        let taken = self.route_message::<ELSEWHERE>(publisher, to, message);
+        if taken.is_nothing() && publisher.no_responders && !message.reply.is_empty() {
+            self.send_no_responders(publisher.key, message.subject, message.reply);
+        }
+        self.settle_deliveries();
+    }
+
+    /// Does it, and says what became of it.
+    #[inline]
+    pub(super) fn route_message<const ELSEWHERE: bool>(
+        &mut self,
+        publisher: &Publisher,
+        to: &[u8],
+        message: &Publish<'_>,
+    ) -> Taken {
         let route = if ELSEWHERE { to } else { message.subject };
-        let Matched { plan, subscriptions, groups } = self.router.matched(publisher.account, route);
+        let Matched { plan, subscriptions, groups, shadows } =
+            self.router.matched(publisher.account, route);
         let mut delivered = 0_u32;
         self.deliverer.pressure = Pressure::Low;
         let skipped = if publisher.echo { ConnId(u32::MAX) } else { publisher.slot };
@@ -88,20 +116,29 @@ impl Core {
             };
             delivered += u32::from(taken);
         }
-        let mut branches = 0;
-        if !plan.groups().is_empty() || !plan.remote().is_empty() {
-            for queue in plan.queues() {
-                let picked = pick_member(
-                    groups,
-                    queue,
-                    Tried::default(),
-                    skipped,
+        let (mut branches, mut request) = (0, 0);
+        if plan.goes_further() {
+            let imported = publisher.imported;
+            for delivery in if imported { &[] } else { plan.shadows() } {
+                let shadow = &subscriptions[delivery.shadow];
+                if shadow.draining || shadow.conn == skipped {
+                    continue;
+                }
+                let subject =
+                    if ELSEWHERE { message.subject } else { plan.shadow_subject(delivery) };
+                delivered += u32::from(self.deliverer.deliver_to_shadow(
+                    delivery.primary,
                     subscriptions,
-                    &mut self.deliverer,
-                    &mut self.random,
+                    subject,
+                    None,
                     message,
-                );
-                match picked {
+                ));
+            }
+            let manner = Manner { elsewhere: ELSEWHERE, imported, skipped };
+            let (deliverer, random) = (&mut self.deliverer, &mut self.random);
+            let mut members = Members { groups, shadows, subscriptions, deliverer, random };
+            for queue in plan.queues() {
+                match members.pick(queue, Tried::default(), manner, message) {
                     Picked::Local => delivered += 1,
                     Picked::Remote(shard) => {
                         self.picks.add(shard, queue_hash(groups, queue, self.config.seed));
@@ -113,20 +150,22 @@ impl Core {
             let remote = plan.remote();
             if !remote.is_empty() || branches > 0 {
                 branches += remote.len();
-                self.send_to_shards(publisher, to, message, remote, branches, delivered);
+                request = self.send_to_shards(publisher, to, message, remote, branches, delivered);
             }
         }
         if self.deliverer.pressure != Pressure::Low {
             let pressure = self.deliverer.pressure;
             self.owe_stall(publisher.key, pressure == Pressure::Over);
         }
-        if delivered == 0 && branches == 0 && publisher.no_responders && !message.reply.is_empty() {
-            self.send_no_responders(publisher.key, message.subject, message.reply);
+        let taken = Taken { delivered, branches, request };
+        if self.deliverer.forwards.is_empty() {
+            return taken;
         }
-        self.settle_deliveries();
+        self.pass_on(publisher, to, message, taken)
     }
 
-    /// Appends a message to the lanes of the shards that want it.
+    /// Appends a message to the lanes of the shards that want it. Returns the
+    /// number of the request, if it is one that waits for its 503.
     pub(super) fn send_to_shards(
         &mut self,
         publisher: &Publisher,
@@ -135,7 +174,7 @@ impl Core {
         plain: ShardSet,
         branches: u32,
         delivered: u32,
-    ) {
+    ) -> u64 {
         let waits = publisher.no_responders && !message.reply.is_empty() && delivered == 0;
         let request = if waits { self.requests.open(publisher.key, branches) } else { 0 };
         let targets = ShardSet(plain.0 | self.picks.shards.0);
@@ -146,6 +185,7 @@ impl Core {
                 origin: publisher.key,
                 no_echo: !publisher.echo,
                 plain: plain.contains(shard),
+                imported: publisher.imported,
                 request,
                 tried: ShardSet::default(),
                 trace: self.traces.current,
@@ -160,6 +200,7 @@ impl Core {
         if let Some(connection) = self.deliverer.connections.get(publisher.key) {
             connection.touched = ShardSet(connection.touched.0 | targets.0);
         }
+        request
     }
 
     #[cold]
@@ -187,21 +228,18 @@ impl Core {
         let slot = head.origin.slot();
         let lives = self.deliverer.connections.get(head.origin).is_some();
         let skipped = if head.no_echo && lives { slot } else { ConnId(u32::MAX) };
-        let Matched { plan, subscriptions, groups } =
+        let Matched { plan, subscriptions, groups, shadows } =
             self.router.matched(head.account, if to.is_empty() { message.subject } else { to });
         let queue = plan.queues().find(|queue| queue_hash(groups, queue, self.config.seed) == pick);
         let picked = match queue {
             None => Picked::Nobody,
-            Some(queue) => pick_member(
-                groups,
-                queue,
-                Tried::from(head.tried),
-                skipped,
-                subscriptions,
-                &mut self.deliverer,
-                &mut self.random,
-                message,
-            ),
+            Some(queue) => {
+                let (deliverer, random) = (&mut self.deliverer, &mut self.random);
+                let mut members = Members { groups, shadows, subscriptions, deliverer, random };
+                let (elsewhere, imported) = (!to.is_empty(), head.imported);
+                let manner = Manner { elsewhere, imported, skipped };
+                members.pick(queue, Tried::from(head.tried), manner, message)
+            }
         };
         match picked {
             Picked::Local => self.requests.taken(head.request),
@@ -241,6 +279,9 @@ impl Core {
 
     /// Sends the 503, if the requester has a plain subscription for the reply.
     pub(super) fn send_no_responders(&mut self, key: ConnKey, subject: &[u8], reply: &[u8]) {
+        if reply.starts_with(RESPONSE_PREFIX) {
+            return self.send_no_responders_back(key, reply);
+        }
         let Some(account) =
             self.deliverer.connections.get(key).map(|connection| connection.client.account)
         else {
@@ -285,82 +326,4 @@ impl Core {
             self.close_slow(key);
         }
     }
-}
-
-/// Where a pick ended.
-pub(super) enum Picked {
-    Local,
-    Remote(ShardId),
-    Nobody,
-}
-
-/// Picks a member of `queue` and delivers to it if it is local. Members that do
-/// not take the message are passed over, then others are asked.
-#[expect(clippy::too_many_arguments, reason = "disjoint parts of the core, borrowed one by one")]
-fn pick_member(
-    groups: &Groups,
-    queue: &[GroupId],
-    tried: Tried,
-    skipped: ConnId,
-    subscriptions: &mut Subscriptions,
-    deliverer: &mut Deliverer,
-    random: &mut Random,
-    message: &Publish<'_>,
-) -> Picked {
-    let mut tried = tried;
-    loop {
-        match groups.pick(queue, random.next(), tried) {
-            None => return Picked::Nobody,
-            Some((_, Pick::Remote { shard, .. })) => return Picked::Remote(shard),
-            Some((id, Pick::Local { start })) => {
-                let group = groups.get(id);
-                let members = group.map(Group::members).unwrap_or_default();
-                let name = group.map(Group::queue);
-                let (before, after) = members.split_at(start);
-                for &member in after.iter().chain(before) {
-                    let subscription = &mut subscriptions[member];
-                    if subscription.conn == skipped {
-                        continue;
-                    }
-                    if deliverer.deliver_to_member(member, subscription, name, message) {
-                        return Picked::Local;
-                    }
-                }
-                tried.refuse(queue, id);
-            }
-        }
-    }
-}
-
-/// Delivers to any member of `queue` on shard `own`, draining ones last.
-pub(super) fn deliver_here(
-    groups: &Groups,
-    queue: &[GroupId],
-    own: ShardId,
-    subscriptions: &mut Subscriptions,
-    deliverer: &mut Deliverer,
-    random: &mut Random,
-    message: &Publish<'_>,
-) -> bool {
-    let nobody = ConnId(u32::MAX);
-    let elsewhere = Tried::from(ShardSet(!ShardSet::only(own).0));
-    let picked =
-        pick_member(groups, queue, elsewhere, nobody, subscriptions, deliverer, random, message);
-    if matches!(picked, Picked::Local) {
-        return true;
-    }
-    let name = queue.iter().find_map(|&id| groups.get(id)).map(Group::queue);
-    let draining = queue.iter().filter_map(|&id| groups.get(id)).flat_map(Group::draining);
-    for &member in draining {
-        if deliverer.deliver_to_member(member, &mut subscriptions[member], name, message) {
-            return true;
-        }
-    }
-    false
-}
-
-/// The keyed hash of the name that the groups of `queue` share.
-pub(super) fn queue_hash(groups: &Groups, queue: &[GroupId], seed: u64) -> QueuePick {
-    let name = queue.iter().find_map(|&id| groups.get(id)).map(Group::queue);
-    FixedState::with_seed(seed).hash_one(name.unwrap_or_default())
 }

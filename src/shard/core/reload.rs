@@ -62,6 +62,10 @@ impl Core {
         for key in keys {
             self.judge_again(key, &old);
         }
+        if !settings.directory.has_same_imports(&old) {
+            self.import_services(&settings.directory);
+            self.cast_all_shadows();
+        }
     }
 
     fn judge_again(&mut self, key: ConnKey, old: &Directory) {

@@ -101,7 +101,9 @@ impl Core {
             if items.len() == SLICE_SUBSCRIPTIONS {
                 return Slice { items, next: Some(slot) };
             }
-            let Some(view) = self.router.view(SubId(slot)).filter(|view| !view.draining) else {
+            let Some(view) =
+                self.router.view(SubId(slot)).filter(|view| !view.draining && !view.is_shadow)
+            else {
                 continue;
             };
             let Some(connection) = self.deliverer.connections.peek(view.conn) else { continue };

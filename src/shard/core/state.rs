@@ -16,6 +16,8 @@ use super::no_responders::OpenRequests;
 use super::path::Traces;
 use super::publish::Picks;
 use super::random::Random;
+use super::services::Services;
+use super::shadows::Shadowed;
 use super::snapshot::SlowConsumer;
 use super::system::System;
 use super::timers;
@@ -197,6 +199,8 @@ pub struct Core {
     pub(super) internal: Internal,
     pub(super) system: System,
     pub(super) traces: Traces,
+    pub(super) shadowed: Shadowed,
+    pub(super) services: Services,
     pub(super) lame_duck: bool,
     /// Nanoseconds between two closed connections in lame duck mode.
     pub(super) lame_duck_gap: u64,
@@ -273,7 +277,8 @@ impl Core {
         let shards = config.shards;
         let mut lanes = Vec::new();
         lanes.resize_with(shards, LaneOut::default);
-        Self {
+        let directory = Arc::clone(&config.directory);
+        let mut core = Self {
             now: 0,
             router: Router::new(
                 config.own,
@@ -319,11 +324,15 @@ impl Core {
             internal: Internal::default(),
             traces: Traces::default(),
             system: System::new(config.directory.system_account()),
+            shadowed: Shadowed::default(),
+            services: Services::new(config.seed ^ 0x5e_55_1c_e5 ^ (u64::from(config.own.0) << 40)),
             lame_duck: false,
             lame_duck_gap: 0,
             lame_duck_cursor: ConnId(0),
             config,
-        }
+        };
+        core.import_services(&directory);
+        core
     }
 
     /// Starts a turn at `now` nanoseconds.

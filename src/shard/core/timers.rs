@@ -26,6 +26,8 @@ pub(super) enum Timer {
     ProxyHeader,
     /// The next connection to close in lame duck mode.
     LameDuck,
+    /// The time of requests to other accounts may be up.
+    Responses,
 }
 
 /// The deadlines of one shard.

@@ -39,9 +39,26 @@ impl Transform {
         })
     }
 
+    /// A transform of whatever `source` matches into one subject.
+    ///
+    /// # Errors
+    /// The source is malformed.
+    pub fn constant(source: &str, subject: &str) -> Result<Self, TransformError> {
+        if !is_valid_pattern(source.as_bytes()) {
+            return Err(TransformError::InvalidSubject);
+        }
+        let parts = tokens(subject.as_bytes()).map(|token| Part::Literal(token.into()));
+        Ok(Self { source: source.as_bytes().into(), parts: parts.collect(), tail: 0 })
+    }
+
     /// The pattern whose subjects are transformed.
     pub fn source(&self) -> &[u8] {
         &self.source
+    }
+
+    /// The parts of the destination.
+    pub(super) fn parts(&self) -> &[Part] {
+        &self.parts
     }
 
     /// Appends what becomes of `subject`, and says so; leaves `out` alone if the

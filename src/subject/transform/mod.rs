@@ -28,6 +28,7 @@
 //! function; no allocation but the growth of the buffer.
 
 mod apply;
+mod narrow;
 mod parse;
 mod part;
 

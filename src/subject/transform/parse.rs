@@ -34,6 +34,15 @@ pub enum TransformError {
         "invalid mapping destination: function argument is invalid or in the wrong format in {0}"
     )]
     InvalidArgument(String),
+    /// There must be a way back, and a wildcard of the source is missing.
+    #[error("invalid mapping destination: not using all of the token wildcard(s) in {0}")]
+    NotAllWildcards(String),
+    /// There must be a way back, and this function has none.
+    #[error(
+        "invalid mapping destination: the only mapping function allowed for import transforms is \
+         {{{{Wildcard()}}}} in {0}"
+    )]
+    NoImport(String),
 }
 
 /// The parts of `destination`, for a source whose `*` stand at the token
