@@ -6,13 +6,14 @@ use data_encoding::{BASE64URL_NOPAD, BASE64_NOPAD};
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 
+use super::certificate::CertificateNames;
 use super::jwt::{AccountBody, Claims};
 use super::secret::same;
-use super::trust::{believe, Believed};
+use super::trust::{believe, without_callout, Believed};
 use super::{
-    AccessOptions, AccountId, AccountLimits, ConnectionType, Imports, JetStreamLimits, Mappings,
-    Moment, PermissionRules, Permissions, Secret, SubjectRules, TokenUser, TraceTarget, Trust,
-    UserOptions, UserRefusal, GLOBAL_ACCOUNT, SYSTEM_ACCOUNT,
+    AccessOptions, AccountId, AccountLimits, Callout, CalloutOptions, ConnectionType, Imports,
+    JetStreamLimits, Mappings, Moment, PermissionRules, Permissions, Secret, SubjectRules,
+    TokenUser, TraceTarget, Trust, UserOptions, UserRefusal, GLOBAL_ACCOUNT, SYSTEM_ACCOUNT,
 };
 
 /// All users and accounts. Immutable: a reload makes another.
@@ -27,6 +28,10 @@ pub struct Directory {
     websocket: Option<Rules>,
     /// Set in operator mode.
     trust: Option<Trust>,
+    /// Set if a service decides on clients, outside operator mode.
+    callout: Option<Arc<Callout>>,
+    /// Users are named by the certificates of clients.
+    maps_certificates: bool,
 }
 
 /// Who may connect besides the users of the list.
@@ -76,6 +81,10 @@ pub struct Account {
     pub claims: Option<Arc<Claims<AccountBody>>>,
     /// What users may do whose tokens say nothing of it. `None`: everything.
     pub default_permissions: Option<Arc<Permissions>>,
+    /// A service that lives here decides on clients.
+    pub asks_callout: bool,
+    /// It is there, and not only its place.
+    is_configured: bool,
 }
 
 /// One user, as shards see it.
@@ -111,6 +120,8 @@ pub struct Credentials<'c> {
     pub nonce: &'c str,
     /// `jwt` of CONNECT.
     pub jwt: &'c str,
+    /// The names in the client's certificate, if users are named by them.
+    pub certificate: Option<&'c CertificateNames>,
     /// The client's address.
     pub host: &'c str,
     /// When it is judged.
@@ -143,6 +154,8 @@ pub enum Verdict {
         /// A bcrypt hash.
         hash: Arc<str>,
     },
+    /// A service has to be asked.
+    Delegated(Arc<Callout>),
     /// Their account is not known and must be fetched first.
     Unresolved {
         /// Its public key.
@@ -162,6 +175,9 @@ pub enum DirectoryError {
          configuration"
     )]
     NoSuchUser(String),
+    /// A service would decide on users of no account.
+    #[error("auth_callout allowed account {0:?} not found in configured accounts")]
+    CalloutAccountMissing(String),
     /// `system_account` names no account.
     #[error("error resolving system account: account missing")]
     SystemAccountMissing,
@@ -185,6 +201,8 @@ impl Directory {
             rules: Rules { single, no_auth_user: None },
             websocket: None,
             trust: options.operator.is_on().then(|| Trust::new(&options.operator)),
+            callout: None,
+            maps_certificates: false,
         };
         for account in &directory.accounts {
             directory.by_name.insert(account.name.clone(), account.id);
@@ -203,15 +221,21 @@ impl Directory {
                     claims: account.claims.clone(),
                     default_permissions: account.claims.as_deref().and_then(default_permissions),
                     trace: account.trace.clone(),
+                    asks_callout: (account.claims.as_ref())
+                        .is_some_and(|claims| !claims.body.authorization.auth_users.is_empty()),
                     ..Account::named(&account.name)
                 },
                 system,
             );
         }
         directory.route(options);
+        if let Some(callout) = &options.callout {
+            directory.ask(callout)?;
+        }
         for (account, user) in options.all_users() {
             let account = directory.account_named(account).map_or(AccountId(0), |found| found.id);
-            let user = Arc::new(User::new(user, account));
+            let asks_callout = directory.account(account).is_some_and(|found| found.asks_callout);
+            let user = Arc::new(User::new(user, account, asks_callout));
             directory.users.insert(user.name.clone(), user);
         }
         if system.is_some_and(|name| directory.account_named(name).is_none()) {
@@ -253,6 +277,22 @@ impl Directory {
         }
     }
 
+    /// From now on a service decides on clients. If there is no such account, nobody will answer.
+    fn ask(&mut self, callout: &CalloutOptions) -> Result<(), DirectoryError> {
+        let unknown =
+            callout.allowed_accounts.iter().find(|name| self.account_named(name).is_none());
+        if let Some(name) = unknown {
+            return Err(DirectoryError::CalloutAccountMissing(name.clone()));
+        }
+        let account = self.account_named(&callout.account).cloned();
+        let id = account.as_ref().map_or(AccountId(u32::MAX), |account| account.id);
+        self.callout = Some(Arc::new(Callout::of_options(callout, id)));
+        if let (Some(account), Some(place)) = (account, self.accounts.get_mut(id.0 as usize)) {
+            *place = Arc::new(Account { asks_callout: true, ..Account::clone(&account) });
+        }
+        Ok(())
+    }
+
     /// A directory in which everybody may connect, for tests and benchmarks.
     pub fn open() -> Self {
         let options = AccessOptions::default();
@@ -266,18 +306,51 @@ impl Directory {
                 rules: Rules::default(),
                 websocket: None,
                 trust: None,
+                callout: None,
+                maps_certificates: false,
             },
         }
     }
 
+    /// The same directory, but certificates name the users.
+    #[must_use]
+    pub fn mapping_certificates(mut self, maps: bool) -> Self {
+        self.maps_certificates = maps;
+        self
+    }
+
+    /// Whether certificates name the users.
+    pub fn maps_certificates(&self) -> bool {
+        self.maps_certificates
+    }
+
+    /// The user that a certificate names: by an e-mail address, a DNS name, a URI, its subject in
+    /// whatever order, its subject as Go writes it.
+    fn user_of(&self, names: &CertificateNames) -> Option<&Arc<User>> {
+        let listed = |name: &String| self.users.get(name.as_str()).filter(|user| !user.is_nkey);
+        names.alternatives.iter().find_map(listed).or_else(|| {
+            let mut named = self.users.values();
+            let by_parts = named.find(|user| !user.is_nkey && names.has_subject(&user.name));
+            by_parts.or_else(|| listed(&names.subject))
+        })
+    }
+
     /// Whether a client has to authenticate at all that came over a connection of a type.
     pub fn is_required(&self, over: ConnectionType) -> bool {
-        !self.users.is_empty() || self.rules(over).single != Single::Open || self.trust.is_some()
+        !self.users.is_empty()
+            || self.rules(over).single != Single::Open
+            || self.trust.is_some()
+            || self.callout.is_some()
     }
 
     /// Whether INFO must give clients something to sign.
     pub fn has_nkeys(&self) -> bool {
         self.trust.is_some() || self.users.values().any(|user| user.is_nkey)
+    }
+
+    /// Whether clients are judged by tokens, their own or those that a service answers with.
+    pub fn uses_tokens(&self) -> bool {
+        self.trust.is_some() || self.callout.is_some()
     }
 
     /// Whom the server believes, in operator mode.
@@ -298,6 +371,10 @@ impl Directory {
     /// Whom a client becomes that never says CONNECT.
     pub fn anonymous(&self, over: ConnectionType) -> Option<Login> {
         let user = self.rules(over).no_auth_user.as_ref()?;
+        if self.callout.as_ref().is_some_and(|callout| !callout.trusts(&user.name)) {
+            // A service has to be asked, and can only be about a CONNECT.
+            return None;
+        }
         user.may_use(over).then(|| self.login(user))
     }
 
@@ -311,8 +388,22 @@ impl Directory {
             // Why a token is refused is the log's matter: see `Self::why_refused`.
             return self.judge_token(trust, shown, over).unwrap_or(Verdict::Refused);
         }
+        if let Some(callout) = &self.callout {
+            let user = if shown.nkey.is_empty() { shown.user } else { shown.nkey };
+            let account = self.users.get(user).and_then(|user| self.account(user.account));
+            let is_covered = account
+                .is_none_or(|account| account.id == AccountId(0) || callout.covers(&account.name));
+            if !callout.trusts(user) && is_covered {
+                return Verdict::Delegated(Arc::clone(callout));
+            }
+        }
         if !self.users.is_empty() {
             let nothing = [shown.user, shown.password, shown.token, shown.nkey];
+            if self.maps_certificates {
+                let user = shown.certificate.and_then(|names| self.user_of(names));
+                let user = user.filter(|user| user.may_use(over));
+                return user.map_or(Verdict::Refused, |user| Verdict::Admitted(self.login(user)));
+            }
             let user = match &rules.no_auth_user {
                 Some(user) if nothing == [""; 4] => {
                     return if user.may_use(over) {
@@ -376,16 +467,20 @@ impl Directory {
             };
         };
         let Believed { key, permissions, user } = believe(token, account, shown, over)?;
-        let user = Arc::new(User {
-            name: key.into(),
-            account: account.id,
-            permissions,
-            token: Some(Box::new(user)),
-            is_nkey: true,
-            password: Secret::new(""),
-            connection_types: None,
-        });
+        let callout = account.claims.as_ref().and_then(|it| Callout::of_claims(account.id, it));
+        if let Some(callout) = callout.filter(|callout| !callout.trusts(&key)) {
+            return Ok(Verdict::Delegated(Arc::new(callout)));
+        }
+        let user = Arc::new(User::of_token(&key, account.id, permissions, user));
         Ok(Verdict::Admitted(Login { account: Arc::clone(account), user: Some(user) }))
+    }
+
+    /// Whether an account is there, not only its place.
+    pub fn is_live(&self, account: &Account) -> bool {
+        match &self.trust {
+            Some(_) => account.claims.is_some(),
+            None => account.is_configured,
+        }
     }
 
     /// The account that a user is bound to.
@@ -467,7 +562,8 @@ impl Directory {
     /// The places of the accounts, with nothing in them.
     fn emptied_accounts(&self) -> Vec<Arc<Account>> {
         let emptied = |account: &Arc<Account>| {
-            Arc::new(Account { id: account.id, ..Account::named(&account.name) })
+            let gone = Account { is_configured: false, ..Account::named(&account.name) };
+            Arc::new(Account { id: account.id, ..gone })
         };
         self.accounts.iter().map(emptied).collect()
     }
@@ -486,6 +582,8 @@ impl Account {
             is_system: false,
             claims: None,
             default_permissions: None,
+            asks_callout: false,
+            is_configured: true,
         }
     }
 }
@@ -518,15 +616,37 @@ impl Login {
 }
 
 impl User {
-    fn new(options: &UserOptions, account: AccountId) -> Self {
+    fn new(options: &UserOptions, account: AccountId, asks_callout: bool) -> Self {
+        let mut rules = options.permissions.clone();
+        if asks_callout {
+            rules = Some(without_callout(rules));
+        }
         Self {
             name: options.name.as_str().into(),
             account,
-            permissions: options.permissions.clone().map(|rules| Arc::new(Permissions::new(rules))),
+            permissions: rules.map(|rules| Arc::new(Permissions::new(rules))),
             token: None,
             is_nkey: options.is_nkey,
             password: options.password.clone(),
             connection_types: options.connection_types.clone(),
+        }
+    }
+
+    /// A user that is known by its token only.
+    pub(super) fn of_token(
+        name: &str,
+        account: AccountId,
+        permissions: Option<Arc<Permissions>>,
+        token: TokenUser,
+    ) -> Self {
+        Self {
+            name: name.into(),
+            account,
+            permissions,
+            token: Some(Box::new(token)),
+            is_nkey: true,
+            password: Secret::new(""),
+            connection_types: None,
         }
     }
 
@@ -646,6 +766,7 @@ mod tests {
         match directory.authenticate(shown, ConnectionType::Standard) {
             Verdict::Admitted(login) => login.account.name.to_string(),
             Verdict::Hashed { .. } => "hash".to_owned(),
+            Verdict::Delegated(_) => "asked".to_owned(),
             Verdict::Refused | Verdict::Unresolved { .. } => String::new(),
         }
     }

@@ -26,6 +26,8 @@
 //!
 //! Bounds: all tables are as large as the configuration made them.
 
+mod callout;
+mod certificate;
 mod directory;
 mod exports;
 mod imports;
@@ -41,6 +43,8 @@ mod trace_target;
 mod trust;
 
 pub use crate::subject::AccountId;
+pub use callout::{Asked, Callout, CalloutRefusal, CALLOUT_SUBJECT};
+pub use certificate::CertificateNames;
 pub use directory::{
     Account, Credentials, Directory, DirectoryError, Login, Single, User, Verdict,
 };
@@ -49,8 +53,8 @@ pub use imports::{ImportError, ServiceImport, StreamImport, Wanted};
 pub use limits::{AccountLimits, JetStreamLimits};
 pub use mapping::{Mapped, Mapping, MappingError, MappingTarget, Mappings};
 pub use options::{
-    AccessOptions, AccountOptions, ConnectionType, DirectoryResolverOptions, OperatorOptions,
-    ResolverOptions, UserOptions, GLOBAL_ACCOUNT, SYSTEM_ACCOUNT,
+    AccessOptions, AccountOptions, CalloutOptions, ConnectionType, DirectoryResolverOptions,
+    OperatorOptions, ResolverOptions, UserOptions, GLOBAL_ACCOUNT, SYSTEM_ACCOUNT,
 };
 pub use pattern_set::PatternSet;
 pub use permissions::{

@@ -33,6 +33,8 @@ pub struct AccessOptions {
     /// Operator mode, if [`OperatorOptions::is_on`]: accounts and users are known by their tokens
     /// only.
     pub operator: OperatorOptions,
+    /// A service decides on clients.
+    pub callout: Option<CalloutOptions>,
 }
 
 impl AccessOptions {
@@ -105,6 +107,21 @@ impl AccountOptions {
             claims: Some(Arc::new(claims)),
         }
     }
+}
+
+/// A service that decides on clients.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CalloutOptions {
+    /// The public key of an account, with which answers are signed.
+    pub issuer: String,
+    /// The account that the service lives in.
+    pub account: String,
+    /// Users that nobody is asked about: those of the service.
+    pub auth_users: Vec<String>,
+    /// The public curve key that questions are sealed for.
+    pub xkey: Option<String>,
+    /// Accounts on whose configured users the service decides; none is all.
+    pub allowed_accounts: Vec<String>,
 }
 
 /// Operator mode: who signs accounts, and where their tokens are found.

@@ -12,8 +12,8 @@ use super::jwt::{
     KeyKind, OperatorBody, TemplateError, TemplateNames, UserBody, UserRules, UserToken,
 };
 use super::{
-    Account, AccountOptions, ConnectionType, Credentials, OperatorOptions, Permissions,
-    ResolverOptions,
+    Account, AccountOptions, ConnectionType, Credentials, OperatorOptions, PermissionRules,
+    Permissions, ResolverOptions, CALLOUT_SUBJECT,
 };
 
 /// Whom a server in operator mode believes.
@@ -53,6 +53,8 @@ pub struct TokenUser {
     pub payload: Option<u32>,
     /// From then on it must not be connected: its token is void, or its time of the day over.
     pub expires: Option<i64>,
+    /// A service has decided on it, and its token was shown to nobody else.
+    pub is_delegated: bool,
 }
 
 /// Why an account's token is not accepted; nats-server's texts where it says any.
@@ -224,6 +226,28 @@ pub(super) fn believe(
     if rules.bearer_token && issuer.body.limits.disallow_bearer {
         return Err(UserRefusal::Bearer);
     }
+    if issuer.body.is_revoked(&claims.subject, claims.issued_at) {
+        return Err(UserRefusal::Revoked);
+    }
+    let (permissions, user) = admit(claims, &rules, account, shown, over)?;
+    let key = claims.subject.clone();
+    if !shown.is_known {
+        token.verify()?;
+        if !rules.bearer_token && !is_signed(&key, shown) {
+            return Err(UserRefusal::Signature);
+        }
+    }
+    Ok(Believed { key, permissions, user })
+}
+
+/// Whether the rules of a user let it in from where it comes, and what they make of it.
+pub(super) fn admit(
+    claims: &Claims<UserBody>,
+    rules: &UserRules,
+    account: &Account,
+    shown: &Credentials<'_>,
+    over: ConnectionType,
+) -> Result<(Option<Arc<Permissions>>, TokenUser), UserRefusal> {
     let types = &rules.allowed_connection_types;
     if !types.is_empty() && !types.iter().any(|name| ConnectionType::find(name) == Some(over)) {
         return Err(UserRefusal::ConnectionType);
@@ -231,23 +255,20 @@ pub(super) fn believe(
     if rules.proxy_required {
         return Err(UserRefusal::ProxyRequired);
     }
-    if issuer.body.is_revoked(&claims.subject, claims.issued_at) {
-        return Err(UserRefusal::Revoked);
-    }
     if !reaches_from(&rules.src, shown.host) {
         return Err(UserRefusal::Source(shown.host.to_owned()));
     }
     let Moment { unix_s, local_offset_s } = shown.at;
     let until =
         is_open_at(&rules.times, &rules.locale, local_offset_s, unix_s).ok_or(UserRefusal::Time)?;
-    let permissions = match rules.permissions.is_empty() {
-        true => account.default_permissions.clone(),
-        false => {
-            let rules = rules.permissions.rules().ok_or(UserRefusal::Permissions)?;
-            Some(Arc::new(Permissions::new(rules)))
-        }
+    let mut permissions = match (rules.permissions.is_empty(), &account.default_permissions) {
+        (true, None) => None,
+        (true, Some(default)) => Some(default.rules().clone()),
+        (false, _) => Some(rules.permissions.rules().ok_or(UserRefusal::Permissions)?),
     };
-    let is_bearer = rules.bearer_token;
+    if account.asks_callout {
+        permissions = Some(without_callout(permissions));
+    }
     let limit = |claim: i64| u32::try_from(claim).ok();
     let user = TokenUser {
         name: claims.name.clone(),
@@ -256,19 +277,20 @@ pub(super) fn believe(
         subscriptions: limit(rules.subs),
         payload: limit(rules.payload),
         expires: [claims.expires, until].into_iter().flatten().min(),
+        is_delegated: false,
     };
-    let key = claims.subject.clone();
-    if !shown.is_known {
-        token.verify()?;
-        if !is_bearer && !is_signed(&key, shown) {
-            return Err(UserRefusal::Signature);
-        }
-    }
-    Ok(Believed { key, permissions, user })
+    Ok((permissions.map(|rules| Arc::new(Permissions::new(rules))), user))
+}
+
+/// Nobody in the account of a service that decides on clients may ask it: only servers do.
+pub(super) fn without_callout(permissions: Option<PermissionRules>) -> PermissionRules {
+    let mut rules = permissions.unwrap_or_default();
+    rules.publish.deny.push(CALLOUT_SUBJECT.to_owned());
+    rules
 }
 
 /// What a user may do: what its token says, or the scope of the key that has signed it.
-fn rules_of(
+pub(super) fn rules_of(
     user: &Claims<UserBody>,
     account: &Claims<AccountBody>,
 ) -> Result<UserRules, UserRefusal> {

@@ -133,6 +133,8 @@ pub struct Client {
     pub verified: Option<Arc<str>>,
     /// Its credentials were found right before: signatures need not be checked again.
     pub is_known: bool,
+    /// Where the answer to who it is will come.
+    pub question: Option<Box<str>>,
     /// When it must not be connected any more, in nanoseconds, and whether for its account's
     /// sake.
     pub expires: Option<(u64, bool)>,
@@ -172,6 +174,7 @@ impl Client {
             guard: None,
             verified: None,
             is_known: false,
+            question: None,
             expires: None,
             expiry_timer: None,
             counted_by: None,

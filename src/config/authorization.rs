@@ -2,7 +2,7 @@
 
 use super::file::{is_off, Entry, Findings, Problem, GO_MAP};
 use super::grammar::{parse_duration, Node, Value};
-use super::{permissions, Options};
+use super::{callout, permissions, Options};
 use crate::account::{ConnectionType, PermissionRules, Secret, UserOptions};
 
 use std::time::Duration;
@@ -16,6 +16,7 @@ pub(super) fn read(node: &Node, options: &mut Options, findings: &mut Findings) 
     let defaults = Options::default();
     (options.user, options.password, options.token) = (None, None, None);
     options.auth_timeout = defaults.auth_timeout;
+    options.access.callout = None;
     let mut list = None;
     let mut common = None;
     for (name, node) in map {
@@ -26,6 +27,10 @@ pub(super) fn read(node: &Node, options: &mut Options, findings: &mut Findings) 
             }
             "default_permissions" | "default_permission" | "permissions" => {
                 common = Some(permissions::read(node, findings));
+                Ok(())
+            }
+            "auth_callout" | "auth_hook" => {
+                options.access.callout = callout::read(node, findings);
                 Ok(())
             }
             _ => credential(name, node, options, findings),
@@ -182,7 +187,6 @@ fn credential(
                 options.auth_timeout = timeout;
             }
         }
-        "auth_callout" | "auth_hook" => return entry.not_built("auth callout"),
         "proxy_required" => return entry.not_built("trusted proxies"),
         _ if node.used_as_variable => {}
         _ => return Err(Problem::Unknown(name.to_owned())),

@@ -126,6 +126,8 @@ pub(super) enum Problem {
     Operator(String),
     #[error("{0}")]
     WebSocket(String),
+    #[error("{0}")]
+    Callout(String),
     #[error("Can not have a single user/pass and a users array")]
     UserAndUsers,
     #[error("Can not have a token and a users array")]

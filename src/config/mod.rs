@@ -15,6 +15,7 @@
 
 mod accounts;
 mod authorization;
+mod callout;
 mod cli;
 mod completions;
 mod exports;

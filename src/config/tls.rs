@@ -64,9 +64,10 @@ fn set<'a>(
         "key_file" => pair.key_file = file(entry).map_err(at)?,
         "ca_file" => options.ca_file = Some(file(entry).map_err(at)?),
         "certs" | "certificates" => options.certificates = pairs(node)?,
-        "verify" => options.verify = flag(entry).map_err(at)?,
+        "verify" => options.verify |= flag(entry).map_err(at)?,
         "verify_and_map" => {
-            return entry.not_built("users named by their certificates").map_err(at);
+            options.map = flag(entry).map_err(at)?;
+            options.verify |= options.map;
         }
         // What only a client does, and what only Go's weak suites need.
         "insecure" | "allow_insecure_cipher_suites" => {
@@ -88,8 +89,8 @@ fn set<'a>(
             options.handshake_first = handshake_first(entry).map_err(at)?;
         }
         "connection_rate_limit" => match node.value {
-            Value::Integer(_) => {
-                return entry.not_built("a limit of handshakes").map_err(at);
+            Value::Integer(rate) => {
+                options.connection_rate_limit = u32::try_from(rate).ok().filter(|&rate| rate > 0);
             }
             _ => return Err(told(wrong_type("connection_rate_limit"))),
         },

@@ -14,6 +14,7 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 
 use super::message::Adopted;
 use crate::net::{socket, AcceptBackoff};
+use crate::proto::WireError;
 
 /// What clients connect to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,6 +70,29 @@ pub(super) struct Acceptor {
     pub(super) retry_at: Option<u64>,
     /// Connections accepted in the server's life.
     pub(super) accepted: u64,
+    rate: Rate,
+}
+
+/// How many connections come in one second.
+#[derive(Debug, Default)]
+struct Rate {
+    /// At most. `None`: any number.
+    max: Option<u32>,
+    /// When the second began, and how many came since.
+    since: u64,
+    came: u32,
+}
+
+impl Rate {
+    /// Counts a connection that comes at `now`; whether it may.
+    fn admits(&mut self, now: u64) -> bool {
+        let Some(max) = self.max else { return true };
+        if now.saturating_sub(self.since) >= 1_000_000_000 {
+            (self.since, self.came) = (now, 0);
+        }
+        self.came = self.came.saturating_add(1);
+        self.came <= max
+    }
 }
 
 impl Acceptor {
@@ -82,6 +106,7 @@ impl Acceptor {
             backoff: AcceptBackoff::default(),
             retry_at: None,
             accepted: 0,
+            rate: Rate::default(),
         }
     }
 
@@ -123,13 +148,28 @@ impl Acceptor {
         self.retry_at = None;
     }
 
-    /// Places an accepted socket: the shard that gets it, and what it needs.
-    pub(super) fn place(&mut self, port: Port, accepted: OwnedFd) -> Option<(usize, Adopted)> {
+    /// Changes how many connections may come in one second.
+    pub(super) fn set_rate_max(&mut self, rate_max: Option<u32>) {
+        self.rate.max = rate_max;
+    }
+
+    /// Places a socket that was accepted at `now`: the shard that gets it, and what it needs.
+    pub(super) fn place(
+        &mut self,
+        port: Port,
+        accepted: OwnedFd,
+        now: u64,
+    ) -> Option<(usize, Adopted)> {
         self.backoff.succeeded();
         // A peer that is gone already has no address; nothing is lost with it.
         let peer = socket::peer_addr(accepted.as_fd()).ok()?;
         socket::set_nodelay(accepted.as_fd()).ok()?;
-        let refused = self.connections() >= self.connections_max;
+        let refused = if self.connections() >= self.connections_max {
+            Some(WireError::MaximumConnectionsExceeded)
+        } else {
+            (port == Port::Clients && !self.rate.admits(now))
+                .then_some(WireError::ConnectionThrottling)
+        };
         let lowest = self.placed.iter().enumerate().min_by_key(|&(_, &count)| count);
         let shard = lowest.map_or(0, |(shard, _)| shard);
         self.placed[shard] += 1;

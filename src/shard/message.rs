@@ -7,6 +7,7 @@ use super::accept::Port;
 use super::core::{AccountsChange, Control, Settings};
 use super::transport::TlsListener;
 use super::websocket::WebSocketListener;
+use crate::proto::WireError;
 
 /// One item of a control lane.
 #[derive(Debug)]
@@ -46,6 +47,6 @@ pub(super) struct Adopted {
     pub(super) cid: u64,
     /// Remote address, as INFO shows it.
     pub(super) host: Box<str>,
-    /// `max_connections` is reached: tell it so and close it.
-    pub(super) refused: bool,
+    /// There is no room for it: tell it so and close it.
+    pub(super) refused: Option<WireError<'static>>,
 }

@@ -63,6 +63,8 @@ pub(super) enum Version {
 pub(super) struct Reloaded {
     pub(super) settings: Arc<Settings>,
     pub(super) connections_max: usize,
+    /// Connections that may come in one second.
+    pub(super) rate_max: Option<u32>,
     pub(super) trace: bool,
     /// What to say when it has taken effect.
     pub(super) changes: Vec<String>,
@@ -261,6 +263,7 @@ impl Reloader {
             tls,
             websocket,
             connections_max: options.max_connections,
+            rate_max: options.tls.as_ref().and_then(|tls| tls.connection_rate_limit),
             changes: read.changes,
             digest: options.config_digest.clone().unwrap_or_default(),
             log_time: options.log_time,

@@ -14,7 +14,7 @@ use thiserror::Error;
 
 use super::accept::{Acceptor, Port};
 use super::accounts::Accounts;
-use super::core::{Batch, Core, CoreConfig, TraceOptions, WebSocketSettings};
+use super::core::{Batch, Core, CoreConfig, ServerKeys, TraceOptions, WebSocketSettings};
 use super::jetstream::{self, JetStream, JetStreamStart};
 use super::memory::Memory;
 use super::message::Message;
@@ -134,7 +134,7 @@ pub fn run(options: &Options, log: &Log) -> Result<(), RunError> {
     let accounts = accounts.map_err(|error| RunError::Resolver(error.to_string()))?;
     let directory = Arc::new(directory(options, &accounts, None)?);
     let (listener, address) = listen(options)?;
-    let identity = Identity::new();
+    let identity = Identity::new(options);
     announce_start(options, log, &identity, &placement, files);
     let monitor = monitoring::bind(options, log)?;
     let websocket = listen_for_websockets(options)?;
@@ -159,6 +159,7 @@ pub fn run(options: &Options, log: &Log) -> Result<(), RunError> {
     if let Some((listener, _)) = websocket {
         acceptor = acceptor.listening(Port::WebSocket, listener);
     }
+    acceptor.set_rate_max(options.tls.as_ref().and_then(|tls| tls.connection_rate_limit));
     let mut acceptor = Some(acceptor);
     let (mut reloader, versions) =
         Reloader::new(options, identity.clone(), addresses, Arc::clone(&directory), accounts, log);
@@ -173,6 +174,7 @@ pub fn run(options: &Options, log: &Log) -> Result<(), RunError> {
         let passwords = helpers.of_shard(shard);
         let versions = versions.take();
         let requests = requests.clone();
+        let keys = Arc::clone(&identity.keys);
         let closed_max = options.max_closed_clients;
         let line = monitor.line();
         let card = (shard == 0).then(|| ServerCard::of(&facts));
@@ -190,6 +192,7 @@ pub fn run(options: &Options, log: &Log) -> Result<(), RunError> {
             let mut core = Core::new(config);
             core.remember_closed(closed_max);
             core.know_epoch(epoch);
+            core.set_server_keys(keys);
             if shard == 0 {
                 core.serve_system();
             }
@@ -384,15 +387,21 @@ fn control(options: &Options, log: &Log) -> Result<Control, RunError> {
 #[derive(Clone)]
 pub(super) struct Identity {
     pub(super) server_id: String,
-    xkey: String,
+    pub(super) keys: Arc<ServerKeys>,
 }
 
 impl Identity {
-    fn new() -> Self {
-        Self {
-            server_id: nkeys::KeyPair::new_server().public_key(),
-            xkey: nkeys::XKey::new().public_key(),
-        }
+    fn new(options: &Options) -> Self {
+        let key = nkeys::KeyPair::new_server();
+        let server_id = key.public_key();
+        let keys = ServerKeys {
+            key,
+            xkey: nkeys::XKey::new(),
+            name: options.server_name.clone().unwrap_or_else(|| server_id.clone()),
+            host: options.host.clone(),
+            version: COMPATIBLE_VERSION.trim_start_matches('v').to_owned(),
+        };
+        Self { server_id, keys: Arc::new(keys) }
     }
 }
 
@@ -537,7 +546,7 @@ pub(super) fn server_info(
         jetstream: options.jetstream.enabled,
         domain: options.jetstream.domain.clone().unwrap_or_default(),
         api_level: 5,
-        xkey: identity.xkey.clone(),
+        xkey: identity.keys.xkey.public_key(),
         midge_version: MIDGE_VERSION.trim_start_matches('v').to_owned(),
         ..ServerInfo::default()
     }
@@ -576,7 +585,9 @@ pub(super) fn directory(
         access.accounts = accounts.list().cloned().collect();
         Directory::new(&access, single, name, previous)?
     } else {
-        Directory::new(&options.access, single, name, previous)?
+        let maps = options.tls.as_ref().is_some_and(|tls| tls.map);
+        let directory = Directory::new(&options.access, single, name, previous)?;
+        directory.mapping_certificates(maps)
     };
     let websocket = &options.websocket;
     if websocket.listen().is_none() || !websocket.overrides_auth() {
@@ -813,7 +824,7 @@ mod tests {
         let options = Options { host: "127.0.0.1".to_owned(), port: -1, ..Options::default() };
         let (listener, address) = listen(&options).unwrap();
         let addresses = Addresses { clients: address, websocket: None };
-        let identity = Identity::new();
+        let identity = Identity::new(&options);
         let control = Arc::new(control(&options, &Log::discard()).unwrap());
         let mut ends = mesh::mesh(2, DATA_LANE_BATCHES);
         let accounts = Accounts::open(&options, &Log::discard()).unwrap();

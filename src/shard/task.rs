@@ -27,7 +27,7 @@ use crate::monitor::{
     SystemLine,
 };
 use crate::net::{Completion, End, Flight, Ring, RingError, Segment};
-use crate::proto::{CloseReason, WireError};
+use crate::proto::CloseReason;
 use crate::router::{ConnId, ShardId};
 
 /// Completions that one turn takes.
@@ -542,7 +542,7 @@ impl ShardTask {
         }
         match result {
             Ok(socket) => {
-                if let Some((shard, adopted)) = acceptor.place(port, socket) {
+                if let Some((shard, adopted)) = acceptor.place(port, socket, self.now) {
                     if shard == self.endpoint.own() {
                         self.adopt(adopted);
                     } else {
@@ -592,7 +592,7 @@ impl ShardTask {
     }
 
     fn adopt(&mut self, adopted: Adopted) {
-        if self.core.directory().trust().is_some() {
+        if self.core.directory().uses_tokens() {
             // Tokens are judged by the time of day, which may have been set meanwhile.
             self.set_wall_clock();
         }
@@ -600,10 +600,9 @@ impl ShardTask {
             return self.adopt_websocket(adopted);
         }
         let Adopted { socket, cid, host, refused, .. } = adopted;
-        let key = if refused {
-            self.core.open_refused(cid, host, WireError::MaximumConnectionsExceeded)
-        } else {
-            self.core.open(cid, host)
+        let key = match refused {
+            Some(error) => self.core.open_refused(cid, host, error),
+            None => self.core.open(cid, host),
         };
         self.sockets.insert(key, socket);
         self.begin_transport(key);

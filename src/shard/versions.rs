@@ -39,6 +39,7 @@ impl ShardTask {
         version.apply_to(log);
         if let Some(acceptor) = &mut self.acceptor {
             acceptor.set_connections_max(version.connections_max);
+            acceptor.set_rate_max(version.rate_max);
         }
         self.tell_all(|| Message::Reload(Arc::clone(&version.settings)));
         self.tell_all(|| Message::Tls(version.tls.clone()));

@@ -132,7 +132,7 @@ impl ShardTask {
         }
         let due = self.now.saturating_add(listener.upgrade_timeout);
         self.websockets.upgrades.push_back((due, key));
-        socket.websocket = Some(Box::new(Frames::new(listener, refused)));
+        socket.websocket = Some(Box::new(Frames::new(listener, refused.is_some())));
         if matches!(self.stage, Stage::Stopping { .. }) {
             self.core.handle_end(key, CloseReason::ServerShutdown);
         }

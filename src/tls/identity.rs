@@ -19,16 +19,24 @@ pub struct PeerIdentity {
     pub key_sha256: String,
     /// SHA-256 of the certificate, in hexadecimal.
     pub certificate_sha256: String,
+    /// The certificate itself.
+    pub certificate: Vec<u8>,
+    /// The attributes of the subject in the certificate's own order, `NAME=value` each with what
+    /// RFC 2253 reserves escaped.
+    pub attributes: Vec<String>,
 }
 
 impl PeerIdentity {
     /// Reads a certificate; `None` if it is none.
     pub fn of(certificate: &[u8]) -> Option<Self> {
         let (_, parsed) = X509Certificate::from_der(certificate).ok()?;
+        let parts = subject_parts(&parsed);
         let mut identity = Self {
-            subject: distinguished_name(&parsed),
+            subject: distinguished_name(&parts),
+            attributes: parts.concat(),
             key_sha256: hex_sha256(parsed.public_key().raw),
             certificate_sha256: hex_sha256(certificate),
+            certificate: certificate.to_vec(),
             ..Self::default()
         };
         if let Ok(Some(names)) = parsed.subject_alternative_name() {
@@ -43,36 +51,46 @@ impl PeerIdentity {
         }
         Some(identity)
     }
+
+    /// The certificate in PEM.
+    pub fn pem(&self) -> String {
+        let text = data_encoding::BASE64.encode(&self.certificate);
+        let lines: Vec<&str> =
+            text.as_bytes().chunks(64).filter_map(|line| std::str::from_utf8(line).ok()).collect();
+        let body = lines.join("\n");
+        format!("-----BEGIN CERTIFICATE-----\n{body}\n-----END CERTIFICATE-----\n")
+    }
+}
+
+/// The parts of the subject with their attributes, `NAME=value` each.
+fn subject_parts(certificate: &X509Certificate<'_>) -> Vec<Vec<String>> {
+    let parts = certificate.subject().iter_rdn();
+    let attributes = parts.map(|part| {
+        part.iter().map(|attribute| {
+            let id = attribute.attr_type().to_id_string();
+            let name = match id.as_str() {
+                "2.5.4.3" => "CN",
+                "2.5.4.5" => "SERIALNUMBER",
+                "2.5.4.6" => "C",
+                "2.5.4.7" => "L",
+                "2.5.4.8" => "ST",
+                "2.5.4.9" => "STREET",
+                "2.5.4.10" => "O",
+                "2.5.4.11" => "OU",
+                "2.5.4.17" => "POSTALCODE",
+                "0.9.2342.19200300.100.1.25" => "DC",
+                "0.9.2342.19200300.100.1.1" => "UID",
+                other => other,
+            };
+            format!("{name}={}", escaped(attribute.as_str().unwrap_or_default()))
+        })
+    });
+    attributes.map(Iterator::collect).collect()
 }
 
 /// The subject as Go's `pkix.Name` prints it: RFC 2253, the most specific part first.
-fn distinguished_name(certificate: &X509Certificate<'_>) -> String {
-    let mut parts: Vec<String> = Vec::new();
-    for relative in certificate.subject().iter_rdn() {
-        let attributes: Vec<String> = relative
-            .iter()
-            .map(|attribute| {
-                let id = attribute.attr_type().to_id_string();
-                let name = match id.as_str() {
-                    "2.5.4.3" => "CN",
-                    "2.5.4.5" => "SERIALNUMBER",
-                    "2.5.4.6" => "C",
-                    "2.5.4.7" => "L",
-                    "2.5.4.8" => "ST",
-                    "2.5.4.9" => "STREET",
-                    "2.5.4.10" => "O",
-                    "2.5.4.11" => "OU",
-                    "2.5.4.17" => "POSTALCODE",
-                    "0.9.2342.19200300.100.1.25" => "DC",
-                    "0.9.2342.19200300.100.1.1" => "UID",
-                    other => other,
-                };
-                format!("{name}={}", escaped(attribute.as_str().unwrap_or_default()))
-            })
-            .collect();
-        parts.push(attributes.join("+"));
-    }
-    parts.reverse();
+fn distinguished_name(parts: &[Vec<String>]) -> String {
+    let parts: Vec<String> = parts.iter().rev().map(|part| part.join("+")).collect();
     parts.join(",")
 }
 

@@ -12,6 +12,10 @@ pub struct TlsOptions {
     pub ca_file: Option<PathBuf>,
     /// Clients must show a certificate.
     pub verify: bool,
+    /// The certificates of clients name users.
+    pub map: bool,
+    /// Connections that may come in one second. `None`: any number.
+    pub connection_rate_limit: Option<u32>,
     /// How long a handshake may take. Default 2 s.
     pub timeout: Duration,
     /// Nothing below TLS 1.3.
@@ -33,6 +37,8 @@ impl Default for TlsOptions {
             certificates: Vec::new(),
             ca_file: None,
             verify: false,
+            map: false,
+            connection_rate_limit: None,
             timeout: Duration::from_secs(2),
             only_tls13: false,
             cipher_suites: Vec::new(),

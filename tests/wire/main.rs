@@ -22,6 +22,7 @@ mod common;
 
 mod async_client;
 mod auth;
+mod callout;
 mod connect;
 mod flow;
 mod headers;

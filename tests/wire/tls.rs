@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use async_nats::ConnectOptions;
 use futures::StreamExt;
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rcgen::{
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, IsCa, Issuer, KeyPair, SanType,
+};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
@@ -34,7 +36,15 @@ impl Certificates {
             [("server", vec!["localhost".to_owned(), "127.0.0.1".to_owned()]), ("client", vec![])]
         {
             let key = KeyPair::generate().unwrap();
-            let params = CertificateParams::new(names).unwrap();
+            let mut params = CertificateParams::new(names).unwrap();
+            if name == "client" {
+                params.distinguished_name = DistinguishedName::new();
+                params.distinguished_name.push(DnType::OrganizationName, "acme");
+                params.distinguished_name.push(DnType::CommonName, "ann");
+                let email = "ann@example.com".try_into().unwrap();
+                params.subject_alt_names.push(SanType::Rfc822Name(email));
+                params.subject_alt_names.push(SanType::DnsName("ann.example".try_into().unwrap()));
+            }
             let certificate = params.signed_by(&key, &issuer).unwrap();
             std::fs::write(folder.path().join(format!("{name}.pem")), certificate.pem()).unwrap();
             std::fs::write(folder.path().join(format!("{name}-key.pem")), key.serialize_pem())
@@ -173,6 +183,53 @@ fn a_client_certificate_is_asked_for_and_checked() {
         .and_then(|()| line(&mut session))
         .unwrap_or_else(|error| error.to_string());
     assert!(refused.contains("CertificateRequired") || refused.is_empty(), "{refused}");
+}
+
+#[test]
+fn a_certificate_names_the_user() {
+    let certificates = Certificates::new();
+    let tls = format!("ca_file: '{}', verify_and_map: true", certificates.path("ca.pem"));
+    for name in ["ann@example.com", "ann.example", "CN=ann,O=acme", "O=acme, CN=ann"] {
+        let users = format!(
+            "authorization {{ users [ {{ user: \"{name}\", permissions {{ publish: a }} }}, \
+             {{ user: bob, password: pw }} ] }}"
+        );
+        let broker = certificates.start_with(&tls, &users);
+        let mut stream = broker.dial();
+        line(&mut stream).unwrap();
+        let mut session = certificates.session(stream, true);
+        // What CONNECT says of a user counts for nothing.
+        let connect = r#"CONNECT {"verbose":false,"user":"bob","pass":"pw"}"#;
+        session.write_all(format!("{connect}\r\nPUB b 0\r\n\r\n").as_bytes()).unwrap();
+        let refused = "-ERR 'Permissions Violation for Publish to \"b\"'";
+        assert_eq!(line(&mut session).unwrap(), refused, "{name}");
+    }
+    let users = "authorization { users [ { user: bob, password: pw } ] }";
+    let broker = certificates.start_with(&tls, users);
+    let mut stream = broker.dial();
+    line(&mut stream).unwrap();
+    let mut session = certificates.session(stream, true);
+    session.write_all(b"CONNECT {\"user\":\"bob\",\"pass\":\"pw\"}\r\n").unwrap();
+    assert_eq!(line(&mut session).unwrap(), "-ERR 'Authorization Violation'");
+}
+
+#[test]
+fn connections_above_a_rate_are_turned_away() {
+    let certificates = Certificates::new();
+    let broker = certificates.start_with("connection_rate_limit: 2", "");
+    let mut answers = Vec::new();
+    for _ in 0..6 {
+        let mut stream = broker.dial();
+        line(&mut stream).unwrap();
+        answers.push(stream);
+    }
+    // Six in less than three seconds: at least one of them came too soon.
+    let turned_away = answers.iter_mut().filter_map(|stream| {
+        stream.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
+        line(stream).ok()
+    });
+    let expected = "-ERR 'Connection throttling is active. Please try again later.'";
+    assert!(turned_away.into_iter().any(|answer| answer == expected));
 }
 
 #[test]

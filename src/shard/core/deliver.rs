@@ -1,7 +1,7 @@
 //! One message into one subscriber's buffer.
 
 use super::connection::{ConnKey, Connections, Phase};
-use super::internal::{Captured, INTERNAL, SYSTEM};
+use super::internal::{Captured, CALLOUT, INTERNAL, SYSTEM};
 use super::services::Forward;
 use super::trace::{self, TraceOptions};
 use crate::outbound::{ChunkPool, Pressure};
@@ -45,6 +45,8 @@ pub(super) struct Deliverer {
     pub(super) captured_by_system: Captured,
     /// What imports of other accounts' services got, and answers to them.
     pub(super) forwards: Vec<Forward>,
+    /// What services answered that decide on clients.
+    pub(super) captured_answers: Captured,
     /// Protocol lines of messages that went out, by connection.
     pub(super) traced: Vec<(ConnId, String)>,
 }
@@ -79,6 +81,7 @@ impl Deliverer {
             captured: Captured::default(),
             captured_by_system: Captured::default(),
             forwards: Vec::new(),
+            captured_answers: Captured::default(),
             traced: Vec::new(),
         }
     }
@@ -222,6 +225,7 @@ impl Deliverer {
         let captured = match slot {
             INTERNAL => &mut self.captured,
             SYSTEM => &mut self.captured_by_system,
+            CALLOUT => &mut self.captured_answers,
             _ => {
                 let Some(forward) = Forward::of(slot, subscription.sid()) else { return false };
                 subscription.delivered += 1;

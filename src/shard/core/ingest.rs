@@ -117,6 +117,9 @@ impl Core {
     /// Connections whose pause has ended: parse what they sent meanwhile, at
     /// most [`RESUME_BYTES_MAX`] of each.
     pub fn resume_parsing(&mut self) {
+        if self.has_answers() {
+            self.take_answers();
+        }
         let mut keys = std::mem::take(&mut self.resume);
         for key in keys.drain(..) {
             self.resume_one(key);

@@ -43,7 +43,7 @@ pub(super) fn label(client: &Client) -> String {
     let account = account_label(client);
     let user = client.login.as_ref().and_then(|login| login.user.as_ref());
     let who = match options {
-        _ if user.is_some_and(|user| user.token.is_some()) => {
+        _ if user.is_some_and(|user| user.token.as_ref().is_some_and(|it| !it.is_delegated)) => {
             format!("{account}/jwt:{}", user.map_or("", |user| &user.name))
         }
         _ if user.is_some() => format!("{account}/user:{}", user.map_or("", |user| &user.name)),

@@ -104,7 +104,7 @@ impl Core {
     }
 
     /// Something to sign that nobody can foresee: a hash over the server's secret.
-    fn nonce(&mut self, cid: u64) -> Box<str> {
+    pub(super) fn nonce(&mut self, cid: u64) -> Box<str> {
         use sha2::Digest;
         let mut hash = sha2::Sha256::new();
         for part in [self.config.seed, cid, self.now, self.random.next()] {
@@ -212,7 +212,11 @@ impl Core {
                 Timer::Ping => self.handle_ping_timer(key),
                 Timer::Authentication => {
                     let connection = self.deliverer.connections.get(key);
-                    if connection.is_some_and(|connection| !connection.client.authenticated) {
+                    let is_late = |client: &Client| {
+                        // Who is being asked about has the time that the answer may take.
+                        !client.authenticated && client.question.is_none()
+                    };
+                    if connection.is_some_and(|connection| is_late(&connection.client)) {
                         self.fail(
                             key,
                             WireError::AuthenticationTimeout,
@@ -226,6 +230,7 @@ impl Core {
                         self.resume_if_free(key);
                     }
                 }
+                Timer::Callout => self.handle_callout_timer(key),
                 Timer::Expiry => self.handle_expiry(key),
                 Timer::ProxyHeader => self.handle_header_timer(key),
                 Timer::Write => self.handle_write_timer(key),
@@ -320,6 +325,7 @@ impl Core {
             self.closing.push(key);
         }
         self.barrier.forget(key);
+        self.forget_question(key);
         self.drop_subscriptions(key);
         self.leave_account(key);
     }

@@ -12,11 +12,12 @@ use super::connection::{ConnKey, Phase};
 use super::control::Control;
 use super::label::label;
 use super::{Core, Event};
-use crate::account::{Credentials, Login, UserRefusal, Verdict};
+use crate::account::{CertificateNames, Credentials, Login, UserRefusal, Verdict};
 use crate::client::Refusal;
 use crate::proto::{CloseReason, WireError};
 use crate::router::ShardId;
 use crate::subject::AccountId;
+use crate::tls::PeerIdentity;
 
 /// A password to be compared with a hash.
 #[derive(Clone, PartialEq, Eq)]
@@ -92,13 +93,20 @@ impl Core {
         let Some(connection) = self.deliverer.connections.get(key) else { return };
         let over = connection.client.over;
         let at = self.clock.moment(self.now);
-        let shown = Credentials { at, ..connection.client.credentials() };
+        let peer = connection.tls.as_ref().and_then(|tls| tls.peer.as_ref());
+        let names = peer.filter(|_| self.config.directory.maps_certificates()).map(names_of);
+        let certificate = names.as_ref();
+        let shown = Credentials { at, certificate, ..connection.client.credentials() };
         match self.config.directory.authenticate(&shown, over) {
             Verdict::Refused if self.config.directory.trust().is_some() => {
                 let why = self.config.directory.why_refused(&shown, over);
                 self.refuse_token(key, why);
             }
             Verdict::Refused => self.refuse(key, &Refusal::credentials()),
+            Verdict::Delegated(callout) if connection.client.connecting => {
+                self.ask_callout(key, &callout);
+            }
+            Verdict::Delegated(_) => self.keep_delegated(key),
             Verdict::Unresolved { account } => {
                 if self.resolutions.wait(key, &account) {
                     self.wait_for_login(key);
@@ -118,7 +126,7 @@ impl Core {
     }
 
     /// The credentials are right: is there room in the account?
-    fn admit(&mut self, key: ConnKey, login: Login) {
+    pub(super) fn admit(&mut self, key: ConnKey, login: Login) {
         let Some(connection) = self.deliverer.connections.get(key) else { return };
         let account = login.account.id;
         if connection.client.counted_by == Some(account) {
@@ -166,6 +174,9 @@ impl Core {
         }
         connection.client.counted_by = Some(account);
         match connection.client.login.take() {
+            Some(login) if login.account.id == account && is_delegated(&login) => {
+                self.finish_login(key, login);
+            }
             // A reload may have changed everything meanwhile.
             Some(login) if login.account.id == account => self.judge(key),
             _ => self.refuse(key, &Refusal::credentials()),
@@ -243,14 +254,14 @@ impl Core {
         has_room
     }
 
-    fn wait_for_login(&mut self, key: ConnKey) {
+    pub(super) fn wait_for_login(&mut self, key: ConnKey) {
         if let Some(connection) = self.deliverer.connections.get(key) {
             connection.pause.login = true;
             self.interrupted |= self.parsing == Some(key);
         }
     }
 
-    fn finish_login(&mut self, key: ConnKey, login: Login) {
+    pub(super) fn finish_login(&mut self, key: ConnKey, login: Login) {
         let (seed, headers) = (self.config.seed, self.config.headers);
         let Some(connection) = self.deliverer.connections.get(key) else { return };
         let bound_elsewhere = connection.client.bound_to().map(|account| account.id);
@@ -331,4 +342,16 @@ impl Core {
         let (cid, host, over) = (client.cid, client.shown_host(), client.over);
         self.events.push(Event::Error { cid, host, over, text });
     }
+}
+
+/// What a certificate calls its owner, in the order in which a user is looked for.
+fn names_of(peer: &PeerIdentity) -> CertificateNames {
+    let alternatives = [&peer.emails, &peer.dns_names, &peer.uris];
+    CertificateNames::new(alternatives.into_iter().flatten().cloned().collect(), &peer.attributes)
+}
+
+/// Whether a service has decided on who it is.
+pub(super) fn is_delegated(login: &Login) -> bool {
+    let token = login.user.as_ref().and_then(|user| user.token.as_deref());
+    token.is_some_and(|token| token.is_delegated)
 }

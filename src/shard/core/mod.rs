@@ -30,6 +30,7 @@
 //! cache, two copies; no allocation, no system call, no lock.
 
 mod barrier;
+mod callout;
 mod client_info;
 mod connection;
 mod control;
@@ -61,6 +62,7 @@ mod timers;
 mod tokens;
 mod trace;
 
+pub use self::callout::ServerKeys;
 pub use self::client_info::ClientInfo;
 pub use self::connection::{ConnKey, TlsFacts};
 pub use self::control::Control;

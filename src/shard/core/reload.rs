@@ -8,6 +8,7 @@
 use std::sync::Arc;
 
 use super::connection::{ConnKey, Phase};
+use super::login::is_delegated;
 use super::state::WebSocketSettings;
 use super::trace::TraceOptions;
 use super::{Core, Event};
@@ -86,6 +87,7 @@ impl Core {
             return;
         };
         let is_known = match &login.user {
+            Some(_) if is_delegated(login) => true,
             Some(user) if user.token.is_some() => directory.trust().is_some(),
             Some(user) => directory.account_of(&user.name) == Some(user.account),
             None => !old.is_required(over) || directory.has_same_secret(old, over),

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::barrier::Barrier;
+use super::callout::Callouts;
 use super::connection::ConnKey;
 use super::connection::Phase;
 use super::control::Control;
@@ -169,6 +170,8 @@ pub struct Core {
     pub(super) joined: Vec<u32>,
     /// Nanoseconds since 1970 when the monotonic clock was at zero, and the server's time zone.
     pub(super) clock: WallClock,
+    /// What services are asked that decide on clients.
+    pub(super) callouts: Callouts,
     /// Accounts to be fetched, each once, and who waits for them.
     pub(super) resolutions: Resolutions,
     /// Passwords to be compared elsewhere: at most one a connection.
@@ -303,6 +306,7 @@ impl Core {
             counters: Counters::default(),
             joined: Vec::new(),
             clock: WallClock::default(),
+            callouts: Callouts::default(),
             resolutions: Resolutions::default(),
             verifications: VecDeque::new(),
             mapped: Vec::new(),
@@ -496,6 +500,7 @@ impl Core {
     /// Whether another turn has work without any completion or lane item.
     pub fn has_work(&self) -> bool {
         !self.resume.is_empty()
+            || self.has_answers()
             || !self.deliverer.dirty.is_empty()
             || !self.closing.is_empty()
             || !self.receive_changes.is_empty()

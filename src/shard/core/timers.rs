@@ -20,6 +20,8 @@ pub(super) enum Timer {
     Stall,
     /// The send under way should be done.
     Write,
+    /// A service should have answered who the client is.
+    Callout,
     /// The connection's credentials become void.
     Expiry,
     /// The header of a proxy must have come by now.
