@@ -26,7 +26,7 @@ pub(super) const INTERNAL: ConnId = ConnId(u32::MAX - 1);
 pub(super) const SYSTEM: ConnId = ConnId(u32::MAX - 2);
 
 /// The slot that subscriptions for answers of services name that decide on clients.
-pub(super) const CALLOUT: ConnId = ConnId(u32::MAX - 3);
+pub(super) const CALLOUT: ConnId = ConnId(u32::MAX - 5);
 
 /// Interest that may be kept for the engine; more of it becomes one event for
 /// every subject.
