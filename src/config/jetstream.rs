@@ -38,6 +38,22 @@ pub struct JetStreamOptions {
     pub request_queue_limit: u64,
     /// Subjects of acknowledgements name the domain and the account. Default `false`.
     pub long_acks: bool,
+    /// What the store is encrypted with, if it is.
+    pub key: Option<String>,
+    /// What it was encrypted with before.
+    pub previous_key: Option<String>,
+    /// How a store is encrypted that is made now.
+    pub cipher: CipherName,
+}
+
+/// A cipher for what lies on the disk.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CipherName {
+    /// ChaCha20-Poly1305.
+    #[default]
+    ChaCha,
+    /// AES-GCM.
+    Aes,
 }
 
 /// When what was acknowledged is on disk.
@@ -86,6 +102,9 @@ impl Default for JetStreamOptions {
             max_buffered_size: 128 << 20,
             request_queue_limit: 10_000,
             long_acks: false,
+            key: None,
+            previous_key: None,
+            cipher: CipherName::default(),
         }
     }
 }
@@ -182,14 +201,17 @@ fn set(
         "request_queue_limit" => {
             jetstream.request_queue_limit = count(entry)?.unwrap_or(10_000);
         }
-        "key" | "ek" | "encryption_key" | "prev_key" | "prev_ek" | "prev_encryption_key" => {
-            return entry.not_built("encryption at rest");
+        "key" | "ek" | "encryption_key" => jetstream.key = given(entry.text()?),
+        "prev_key" | "prev_ek" | "prev_encryption_key" => {
+            jetstream.previous_key = given(entry.text()?);
         }
         "cipher" => {
             let text = entry.text()?.unwrap_or_default();
-            if !["aes", "chacha", "chachapoly"].contains(&text.to_lowercase().as_str()) {
-                return Err(Problem::Cipher(text));
-            }
+            jetstream.cipher = match text.to_lowercase().as_str() {
+                "aes" => CipherName::Aes,
+                "chacha" | "chachapoly" => CipherName::ChaCha,
+                _ => return Err(Problem::Cipher(text)),
+            };
         }
         "tpm" => return entry.not_built("keys sealed by a TPM"),
         // These concern clusters alone, or another way to schedule work: no effect is the
@@ -206,6 +228,11 @@ fn set(
         _ => return Err(Problem::Unknown(name.to_owned())),
     }
     Ok(())
+}
+
+/// An empty key is none.
+fn given(key: Option<String>) -> Option<String> {
+    key.filter(|key| !key.is_empty())
 }
 
 fn limits(
@@ -378,6 +405,16 @@ mod tests {
         assert_eq!(jetstream.duplicate_window, Some(Duration::from_secs(60)));
         assert_eq!(jetstream.batch.messages, 9);
         assert_eq!(jetstream.batch.timeout, Duration::from_secs(3));
+    }
+
+    #[test]
+    fn keys_and_ciphers_have_several_names() {
+        let jetstream = options("jetstream { ek: a, prev_ek: b, cipher: AES }").jetstream;
+        assert_eq!(jetstream.key.as_deref(), Some("a"));
+        assert_eq!(jetstream.previous_key.as_deref(), Some("b"));
+        assert_eq!(jetstream.cipher, CipherName::Aes);
+        let jetstream = options("jetstream { key: \"\", cipher: chachapoly }").jetstream;
+        assert_eq!((jetstream.key, jetstream.cipher), (None, CipherName::ChaCha));
     }
 
     #[test]

@@ -10,7 +10,9 @@ use serde::Deserialize;
 
 use crate::config::{parse_command_line, Exit, Invocation, Options};
 use crate::host;
-use crate::store::{check, Damage, RealDisk, Report, StoreOptions, StreamReport};
+use crate::store::{
+    check, Cipher, Damage, RealDisk, Report, StoreKey, StoreOptions, StreamReport, Vault,
+};
 
 /// What `midge store --help` prints.
 const HELP: &str = "
@@ -20,7 +22,8 @@ Verifies a store that no server has open, and names what is damaged: every commi
 that still counts, every state, index and segment, every message. Changes nothing.
 
 <dir> is a store directory as the server has it (-sd, store_dir), or what lies below it. Without
-it the server options say where the store is, such as -c <file>.
+it the server options say where the store is, such as -c <file>. The key of an encrypted store is
+taken from there in any case.
 
 Exit status: 0 if everything is as it was written, 1 if something is damaged, 2 if the store
 cannot be verified.
@@ -79,10 +82,21 @@ fn verify(dir: Option<PathBuf>, options: &Options) -> Result<Exit, Problem> {
         io::ErrorKind::WouldBlock => Problem::Taken(shown.clone()),
         _ => Problem::System { path: shown.clone(), reason: host::go_error_text(&error) },
     })?;
-    let report = check(Arc::new(disk), StoreOptions::default())
+    let vault = Vault::open_to_read(&disk, key(options).as_ref())
+        .map_err(|error| Problem::System { path: shown.clone(), reason: error.to_string() })?;
+    let store = StoreOptions { vault, ..StoreOptions::default() };
+    let report = check(Arc::new(disk), store)
         .map_err(|error| Problem::System { path: shown.clone(), reason: error.to_string() })?;
     let status = u8::from(!report.is_intact());
     Ok(Exit { stdout: text(&shown, &report), stderr: String::new(), status })
+}
+
+/// What the store is encrypted with, as the server options say.
+fn key(options: &Options) -> Option<StoreKey> {
+    let jetstream = &options.jetstream;
+    let cipher = Cipher::default();
+    let previous = jetstream.previous_key.clone();
+    jetstream.key.clone().map(|key| StoreKey { cipher, key, previous })
 }
 
 /// The store at or below `asked`.

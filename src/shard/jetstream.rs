@@ -23,7 +23,7 @@ use super::core::{Captured, Core};
 use crate::account::{Account, Directory, GLOBAL_ACCOUNT};
 use serde_json::value::RawValue;
 
-use crate::config::{JetStreamOptions, Options, SyncInterval};
+use crate::config::{CipherName, JetStreamOptions, Options, SyncInterval};
 use crate::host::{self, Workers};
 use crate::log::Log;
 use crate::monitor::{
@@ -32,8 +32,8 @@ use crate::monitor::{
 };
 use crate::net::Ring;
 use crate::store::{
-    Commit, Damage, Disk, Job, JobResult, JournalWrite, RealDisk, Record, Replay, Store,
-    StoreOptions, StreamId, StreamStore,
+    Cipher, Commit, Damage, Disk, Job, JobResult, JournalWrite, RealDisk, Record, Replay, Store,
+    StoreKey, StoreOptions, StreamId, StreamStore, Vault,
 };
 use crate::stream::{
     Context, DetailRequest, Engine, EngineConfig, JetStreamLimits, Outbox, Output, ServerIdentity,
@@ -140,7 +140,9 @@ impl JetStream {
             seed: start.seed,
         });
         let mut replay = Replayed { engine: &mut engine, log, taken_back: Vec::new() };
-        let options = StoreOptions { seed: start.seed, ..StoreOptions::default() };
+        let key = store_key(&start.options);
+        let vault = Vault::open(&*disk, key.as_ref()).map_err(|error| error.to_string())?;
+        let options = StoreOptions { seed: start.seed, vault, ..StoreOptions::default() };
         let store = Store::open(Arc::clone(&disk), options, &mut replay)
             .map_err(|error| error.to_string())?;
         let workers =
@@ -488,6 +490,16 @@ impl JetStream {
         }
         any
     }
+}
+
+/// What the store is encrypted with, as the options say.
+fn store_key(options: &JetStreamOptions) -> Option<StoreKey> {
+    let cipher = match options.cipher {
+        CipherName::ChaCha => Cipher::ChaCha20Poly1305,
+        CipherName::Aes => Cipher::Aes256Gcm,
+    };
+    let previous = options.previous_key.clone();
+    options.key.clone().map(|key| StoreKey { cipher, key, previous })
 }
 
 fn carry_out(output: &Output<'_>, core: &mut Core) {

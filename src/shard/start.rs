@@ -29,7 +29,7 @@ use super::transport::TlsListener;
 use super::websocket::WebSocketListener;
 use crate::account::{Directory, DirectoryError, Secret, Single};
 use crate::client::{KeepaliveLimits, Limits};
-use crate::config::{go_duration, Options, COMPATIBLE_VERSION, MIDGE_VERSION};
+use crate::config::{go_duration, CipherName, Options, COMPATIBLE_VERSION, MIDGE_VERSION};
 use crate::host;
 use crate::log::Log;
 use crate::mesh::{self, Endpoint};
@@ -514,6 +514,13 @@ fn announce_jetstream(options: &Options, log: &Log) {
     log.info(format_args!("---------------- JETSTREAM ----------------"));
     log.info(format_args!("  Strict:          {}", options.jetstream.strict));
     log.info(format_args!("  Store Directory: \"{}\"", jetstream::directory(options).display()));
+    if options.jetstream.key.is_some() {
+        let cipher = match options.jetstream.cipher {
+            CipherName::ChaCha => "ChaCha20-Poly1305",
+            CipherName::Aes => "AES-GCM",
+        };
+        log.info(format_args!("  Encryption:      {cipher}"));
+    }
     log.info(format_args!("  API Level:       5"));
     log.info(format_args!("-------------------------------------------"));
 }

@@ -13,6 +13,7 @@ use super::index::damaged_records;
 use super::load::{read_index, read_states};
 use super::segment::{find_blocks, index_path, segment_path};
 use super::store::{Store, StoreOptions};
+use super::vault::Area;
 use super::{Damage, Message, ReadError, Record, Replay, StoreError, StreamId, StreamStore};
 
 /// What a store has, and what of it is damaged.
@@ -70,7 +71,7 @@ impl Report {
 /// The device failed.
 pub fn check(disk: Arc<dyn Disk>, options: StoreOptions) -> Result<Report, StoreError> {
     let mut owner = Owner::default();
-    let store = Store::open_to_read(Arc::clone(&disk), options, &mut owner)?;
+    let store = Store::open_to_read(disk, options, &mut owner)?;
     let mut report = Report { commits: store.replayed, ..Report::default() };
     for (id, stream) in &mut owner.streams {
         let extent = stream.store.extent();
@@ -88,7 +89,7 @@ pub fn check(disk: Arc<dyn Disk>, options: StoreOptions) -> Result<Report, Store
         report.add(damage);
     }
     for (id, stream) in &mut owner.streams {
-        check_files(&store, &*disk, id.0, &mut report)
+        check_files(&store, id.0, &mut report)
             .map_err(|error| StoreError::Device(error.to_string()))?;
         check_messages(id.0, &mut *stream.store, &mut report)?;
     }
@@ -96,10 +97,11 @@ pub fn check(disk: Arc<dyn Disk>, options: StoreOptions) -> Result<Report, Store
 }
 
 /// The files that the states of a stream count on.
-fn check_files(store: &Store, disk: &dyn Disk, id: u64, report: &mut Report) -> io::Result<()> {
-    for state in read_states(disk, id, &mut Vec::new())? {
+fn check_files(store: &Store, id: u64, report: &mut Report) -> io::Result<()> {
+    let source = store.files();
+    for state in read_states(source, id, &mut Vec::new())? {
         for entry in &state.segments {
-            if read_index(disk, id, entry)?.is_none() {
+            if read_index(source, id, entry)?.is_none() {
                 let file = index_path(id, entry.segment, entry.version);
                 report.add(Damage::Index { file });
             }
@@ -108,7 +110,7 @@ fn check_files(store: &Store, disk: &dyn Disk, id: u64, report: &mut Report) -> 
     let Some(stream) = store.streams.get(&id) else { return Ok(()) };
     for (segment, known) in &stream.files.segments {
         let file = segment_path(id, *segment);
-        let mut bytes = read_whole(disk, &file)?.unwrap_or_default();
+        let mut bytes = read_whole(source.disk, &file)?.unwrap_or_default();
         // What is behind the end that the states name was never counted on.
         bytes.truncate(known.end as usize);
         if bytes.len() < known.end as usize {
@@ -121,7 +123,11 @@ fn check_files(store: &Store, disk: &dyn Disk, id: u64, report: &mut Report) -> 
         lost.iter().for_each(|range| name(range.start, range.end));
         for block in blocks {
             let records = bytes.get(block.records.clone()).unwrap_or_default();
-            for range in damaged_records(records, block.head.salt()) {
+            let Some(records) = source.unsealed(Area::Segment(id, *segment), records) else {
+                name(block.records.start, block.records.end);
+                continue;
+            };
+            for range in damaged_records(&records, block.head.salt()) {
                 name(block.records.start + range.start, block.records.start + range.end);
             }
         }

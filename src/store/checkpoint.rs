@@ -20,6 +20,7 @@ use super::reclaim::{overwrites, Erasure, REWRITES};
 use super::segment::stream_dir;
 use super::state::{state_path, SegmentEntry, State, TailEntry};
 use super::store::{Store, Stream, CAPTURED_MAX};
+use super::vault::Area;
 use super::StreamId;
 
 /// A state that waits to be written, or is being written.
@@ -51,7 +52,9 @@ impl Store {
         wanted.retain(|id| streams.contains_key(id));
         // One state at a time: the next one goes over the one before.
         let can_be_asked = |id: &&u64| {
-            streams.get(id).is_some_and(|stream| stream.captured.is_none() && !stream.is_busy)
+            streams.get(id).is_some_and(|stream| {
+                stream.captured.is_none() && !stream.is_busy && stream.forced.is_empty()
+            })
         };
         wanted.iter().find(can_be_asked).map(|id| StreamId(*id))
     }
@@ -188,7 +191,7 @@ impl Stream {
         snapshot: &[u8],
     ) -> Captured {
         let id = self.shared.id.0;
-        let head = &self.shared.head;
+        let head = &self.shared.file_head;
         let files = &mut self.files;
         let mut blocks = self.shared.blocks.borrow_mut();
         let leaving = blocks.place_all(|len| files.choose(len, head.len(), segment_bytes_max));
@@ -209,7 +212,8 @@ impl Stream {
                 indexed.push(segment);
                 let index = blocks.index_of(segment, version).encode();
                 let path = FileName::Index(segment, version).path(id);
-                steps.push(Step::Write { path, parts: vec![(0, Part::Own(index))] });
+                let part = Part::Wrapped(Area::Index(id), index);
+                steps.push(Step::Write { path, parts: vec![(0, part)] });
             }
             named.extend([FileName::Segment(segment), FileName::Index(segment, version)]);
             entries.push(SegmentEntry { segment, end: file.end, version, has_gone });
@@ -225,7 +229,7 @@ impl Stream {
             journal,
             covered: position,
             changed: self.shared.changed.get(),
-            head: head.clone(),
+            head: self.shared.head.clone(),
             first_seq,
             last_seq,
             last_time: blocks.last_time(),
@@ -239,7 +243,8 @@ impl Stream {
         };
         steps.push(Step::SyncDir(stream_dir(id)));
         let path = state_path(id, state.generation);
-        steps.push(Step::Replace { path, bytes: state.encode() });
+        let part = Part::Wrapped(Area::State(id), state.encode());
+        steps.push(Step::Replace { path, part });
         steps.push(Step::SyncDir(stream_dir(id)));
         Captured {
             covered: position,

@@ -15,6 +15,7 @@ fn tiny() -> StoreOptions {
         checkpoint_bytes: 24 << 10,
         segment_bytes_max: 24 << 10,
         batch_bytes: 1 << 10,
+        vault: None,
     }
 }
 

@@ -18,6 +18,8 @@ pub(super) struct Shared {
     pub(super) id: StreamId,
     /// Who the stream is, for its owner.
     pub(super) head: Box<[u8]>,
+    /// The same as segments have it.
+    pub(super) file_head: Box<[u8]>,
     pub(super) blocks: RefCell<Blocks>,
     /// Where its last event stands.
     pub(super) changed: Cell<Position>,

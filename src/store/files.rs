@@ -7,6 +7,7 @@ use super::job::{Part, Step};
 use super::journal::Position;
 use super::segment::STREAMS_DIR;
 use super::segment::{index_path, segment_head, segment_path, stream_dir, BLOCK_HEAD};
+use super::vault::Area;
 
 /// See the module's documentation.
 #[derive(Debug, Default)]
@@ -185,7 +186,8 @@ impl StreamFiles {
             for block in blocks {
                 parts.push((at(block), Part::Own(block.head.bytes().to_vec())));
                 let offset = u64::from(block.place.offset);
-                parts.push((offset, Part::Shared(std::sync::Arc::clone(&block.records))));
+                let area = Area::Segment(stream, segment);
+                parts.push((offset, Part::Sealed(area, std::sync::Arc::clone(&block.records))));
             }
             steps.push(Step::Write { path: segment_path(stream, segment), parts });
         }

@@ -1,12 +1,14 @@
 //! Work on files that would block a shard: done by the helper pool, in any
 //! order, several at a time.
 
+use std::borrow::Cow;
 use std::io;
 use std::sync::Arc;
 
 use super::disk::{Disk, DiskFile, Open};
 use super::journal::{file_path, Prepared, Request, DIR};
 use super::reclaim::{Compacted, Compaction};
+use super::vault::{Area, Vault};
 
 /// Something to be done with files. Its owner runs it with the store's disk, on any thread, and
 /// hands the result back.
@@ -14,6 +16,7 @@ use super::reclaim::{Compacted, Compaction};
 pub struct Job {
     pub(super) id: u64,
     pub(super) steps: Vec<Step>,
+    pub(super) vault: Option<Arc<Vault>>,
 }
 
 /// What became of a [`Job`].
@@ -53,7 +56,7 @@ pub(super) enum Step {
     /// Writes a file anew, over what was there, then syncs it.
     Replace {
         path: String,
-        bytes: Vec<u8>,
+        part: Part,
     },
     /// Writes over a part of a file, if it is there, then syncs it.
     Overwrite {
@@ -75,7 +78,10 @@ pub(super) enum Step {
 #[derive(Debug)]
 pub(super) enum Part {
     Own(Vec<u8>),
-    Shared(Arc<Vec<u8>>),
+    /// Sealed, if the store is.
+    Sealed(Area, Arc<Vec<u8>>),
+    /// A whole file, sealed if the store is.
+    Wrapped(Area, Vec<u8>),
 }
 
 impl Job {
@@ -83,7 +89,7 @@ impl Job {
     pub fn run(self, disk: &dyn Disk) -> JobResult {
         let mut outcome = Ok(Done::Nothing);
         for step in self.steps {
-            match step.run(disk) {
+            match step.run(disk, self.vault.as_deref()) {
                 Ok(Done::Nothing) => {}
                 Ok(done) => outcome = Ok(done),
                 Err(error) => {
@@ -97,7 +103,7 @@ impl Job {
 }
 
 impl Step {
-    fn run(self, disk: &dyn Disk) -> io::Result<Done> {
+    fn run(self, disk: &dyn Disk, vault: Option<&Vault>) -> io::Result<Done> {
         match self {
             Self::CreateDir(path) => disk.create_dir(&path)?,
             Self::SyncDir(path) => disk.sync_dir(&path)?,
@@ -106,11 +112,12 @@ impl Step {
             Self::Write { path, parts } => {
                 let file = disk.open(&path, Open::Write)?;
                 for (offset, part) in &parts {
-                    file.write_at(*offset, part.as_slice())?;
+                    file.write_at(*offset, &part.bytes(vault)?)?;
                 }
                 file.sync()?;
             }
-            Self::Replace { path, bytes } => {
+            Self::Replace { path, part } => {
+                let bytes = part.bytes(vault)?;
                 let file = disk.open(&path, Open::Write)?;
                 file.write_at(0, &bytes)?;
                 // A longer one left more than its checksum covers.
@@ -134,9 +141,9 @@ impl Step {
                     file.sync()?;
                 }
             }
-            Self::Compact(compaction) => return compaction.run(disk).map(Done::Compacted),
+            Self::Compact(compaction) => return compaction.run(disk, vault).map(Done::Compacted),
             Self::Prepare(request) => {
-                let prepared = prepare(disk, request);
+                let prepared = prepare(disk, request, vault);
                 if prepared.is_err() {
                     // What is left of it would look like a damaged file later; if that fails too,
                     // so it does.
@@ -150,17 +157,28 @@ impl Step {
 }
 
 impl Part {
-    fn as_slice(&self) -> &[u8] {
-        match self {
-            Self::Own(bytes) => bytes,
-            Self::Shared(bytes) => bytes,
-        }
+    /// What is to be written.
+    fn bytes(&self, vault: Option<&Vault>) -> io::Result<Cow<'_, [u8]>> {
+        Ok(match (self, vault) {
+            (Self::Own(bytes) | Self::Wrapped(_, bytes), None) | (Self::Own(bytes), _) => {
+                Cow::Borrowed(bytes)
+            }
+            (Self::Sealed(_, bytes), None) => Cow::Borrowed(bytes),
+            (Self::Sealed(area, bytes), Some(vault)) => {
+                let mut bytes = Vec::clone(bytes);
+                vault.seal(*area, &mut bytes)?;
+                Cow::Owned(bytes)
+            }
+            (Self::Wrapped(area, bytes), Some(vault)) => {
+                Cow::Owned(vault.wrap(*area, bytes.clone())?)
+            }
+        })
     }
 }
 
 /// Makes a journal file whose blocks are written: a commit changes no metadata then, which would
 /// cost another commit of the file system.
-fn prepare(disk: &dyn Disk, request: Request) -> io::Result<Prepared> {
+fn prepare(disk: &dyn Disk, request: Request, vault: Option<&Vault>) -> io::Result<Prepared> {
     let path = file_path(request.number);
     match request.spare {
         Some(spare) => disk.rename(&file_path(spare), &path)?,
@@ -174,7 +192,9 @@ fn prepare(disk: &dyn Disk, request: Request) -> io::Result<Prepared> {
     disk.sync_dir(DIR)?;
     disk.sync_dir("")?;
     let file = disk.open(&path, Open::Journal)?;
-    Ok(Prepared { number: request.number, file, size: request.size })
+    let area = Area::Journal(request.identity, request.number, request.boot);
+    let sealer = vault.map(|vault| vault.sealer(area)).transpose()?.map(Box::new);
+    Ok(Prepared { number: request.number, file, size: request.size, sealer })
 }
 
 fn is_there(disk: &dyn Disk, path: &str) -> io::Result<bool> {

@@ -12,7 +12,32 @@ use super::segment::{
     stream_dir,
 };
 use super::state::{state_path, SegmentEntry, SegmentIndex, State};
+use super::vault::{Area, Vault};
 use super::Damage;
+
+/// Where streams are read from.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Source<'a> {
+    pub(super) disk: &'a dyn Disk,
+    /// What opens what is sealed.
+    pub(super) vault: Option<&'a Vault>,
+}
+
+impl Source<'_> {
+    /// The contents of a file that is sealed as a whole; empty if it cannot be opened.
+    fn unwrap(&self, area: Area, bytes: Vec<u8>) -> Vec<u8> {
+        match self.vault {
+            Some(vault) => vault.unwrap(area, &bytes).unwrap_or_default(),
+            None => bytes,
+        }
+    }
+
+    /// A part of a file as it was before it was sealed; `None` if it is damaged.
+    pub(super) fn unsealed(&self, area: Area, bytes: &[u8]) -> Option<Vec<u8>> {
+        let mut bytes = bytes.to_vec();
+        self.vault.is_none_or(|vault| vault.unseal(area, &mut bytes)).then_some(bytes)
+    }
+}
 
 /// A stream that was read.
 #[derive(Debug)]
@@ -29,15 +54,15 @@ pub(super) struct Loaded {
 
 /// The state files of a stream, newest first, those that are whole.
 pub(super) fn read_states(
-    disk: &dyn Disk,
+    source: Source<'_>,
     stream: u64,
     damage: &mut Vec<Damage>,
 ) -> io::Result<Vec<State>> {
     let mut states = Vec::new();
     for slot in 0..2 {
         let file = state_path(stream, slot);
-        let Some(bytes) = read_whole(disk, &file)? else { continue };
-        match State::parse(&bytes) {
+        let Some(bytes) = read_whole(source.disk, &file)? else { continue };
+        match State::parse(&source.unwrap(Area::State(stream), bytes)) {
             Some(state) if state.stream == stream => {
                 if state.generation % 2 != slot {
                     damage.push(Damage::State { file, problem: "has the other one's place" });
@@ -55,7 +80,7 @@ pub(super) fn read_states(
 /// Loads a stream from one of `states`: the newest whose segments and indexes are whole, or the
 /// newest with what is left of them. `empty` makes an empty stream.
 pub(super) fn load(
-    disk: &dyn Disk,
+    source: Source<'_>,
     states: &[State],
     empty: &dyn Fn() -> Blocks,
     damage: &mut Vec<Damage>,
@@ -63,26 +88,26 @@ pub(super) fn load(
     let mut problems = Vec::new();
     for state in states {
         let mut found = Vec::new();
-        if let Some(blocks) = assemble(disk, state, empty(), &mut found)? {
+        if let Some(blocks) = assemble(source, state, empty(), &mut found)? {
             damage.append(&mut problems);
-            return Ok(Some(loaded(disk, state, states, blocks, true)?));
+            return Ok(Some(loaded(source, state, states, blocks, true)?));
         }
         problems.append(&mut found);
     }
     damage.append(&mut problems);
     let Some(state) = states.first() else { return Ok(None) };
-    let blocks = patch(disk, state, empty(), damage)?;
-    Ok(Some(loaded(disk, state, states, blocks, false)?))
+    let blocks = patch(source, state, empty(), damage)?;
+    Ok(Some(loaded(source, state, states, blocks, false)?))
 }
 
 /// Puts a stream without a usable state together from its segments. `None` if it has none.
 pub(super) fn rebuild(
-    disk: &dyn Disk,
+    source: Source<'_>,
     stream: u64,
     mut blocks: Blocks,
     damage: &mut Vec<Damage>,
 ) -> io::Result<Option<Loaded>> {
-    let names = disk.list(&stream_dir(stream))?;
+    let names = source.disk.list(&stream_dir(stream))?;
     let segments: BTreeSet<u32> = names.iter().filter_map(|name| parse_segment(name)).collect();
     let mut head = None;
     let mut files = StreamFiles::existing();
@@ -90,11 +115,14 @@ pub(super) fn rebuild(
     // A block that was written twice is whole where it was written last.
     for segment in segments.into_iter().rev() {
         let path = segment_path(stream, segment);
-        let Some(bytes) = read_whole(disk, &path)? else { continue };
-        head = head.or_else(|| parse_segment_head(&bytes, stream, segment));
+        let Some(bytes) = read_whole(source.disk, &path)? else { continue };
+        head = head.or_else(|| {
+            let head = parse_segment_head(&bytes, stream, segment)?;
+            source.unsealed(Area::Head(stream), &head)
+        });
         let end = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
         let range = (1, u64::MAX);
-        restore_segment(&bytes, stream, segment, &mut blocks, &mut known, range, damage);
+        restore_segment(source, &bytes, segment, &mut blocks, &mut known, range, damage);
         files.add_segment(segment, end);
         files.seal();
     }
@@ -109,7 +137,7 @@ pub(super) fn rebuild(
     blocks.settle_first();
     files.set_on_disk(files_on_disk(&names));
     Ok(Some(Loaded {
-        head: head.unwrap_or_default(),
+        head: head.unwrap_or_default().into(),
         snapshot: None,
         covered: Position::default(),
         changed: Position::default(),
@@ -121,7 +149,7 @@ pub(super) fn rebuild(
 
 /// The stream that `state` describes; `None` if some of it is missing or damaged.
 fn assemble(
-    disk: &dyn Disk,
+    source: Source<'_>,
     state: &State,
     mut blocks: Blocks,
     damage: &mut Vec<Damage>,
@@ -129,11 +157,11 @@ fn assemble(
     let stream = state.stream;
     let mut is_whole = true;
     for entry in &state.segments {
-        if size(disk, &segment_path(stream, entry.segment))? < u64::from(entry.end) {
+        if size(source, &segment_path(stream, entry.segment))? < u64::from(entry.end) {
             damage.push(Damage::FileShort { file: segment_path(stream, entry.segment) });
             is_whole = false;
         }
-        match read_index(disk, stream, entry)? {
+        match read_index(source, stream, entry)? {
             Some(index) if is_whole => blocks.restore_index(&index, state.first_seq),
             Some(_) => {}
             None => {
@@ -154,7 +182,7 @@ fn assemble(
 
 /// The stream that `state` describes, with what is left of its segments.
 fn patch(
-    disk: &dyn Disk,
+    source: Source<'_>,
     state: &State,
     mut blocks: Blocks,
     damage: &mut Vec<Damage>,
@@ -163,7 +191,7 @@ fn patch(
     let mut known = Known::default();
     let mut without_index = Vec::new();
     for entry in &state.segments {
-        match read_index(disk, stream, entry)? {
+        match read_index(source, stream, entry)? {
             Some(index) => {
                 // What the segment lacks is found damaged when it is read.
                 blocks.restore_index(&index, state.first_seq);
@@ -175,10 +203,10 @@ fn patch(
     }
     for entry in without_index {
         let path = segment_path(stream, entry.segment);
-        let mut bytes = read_whole(disk, &path)?.unwrap_or_default();
+        let mut bytes = read_whole(source.disk, &path)?.unwrap_or_default();
         bytes.truncate(entry.end as usize);
         let range = (state.first_seq, state.last_seq);
-        restore_segment(&bytes, stream, entry.segment, &mut blocks, &mut known, range, damage);
+        restore_segment(source, &bytes, entry.segment, &mut blocks, &mut known, range, damage);
         if entry.has_gone {
             damage.push(Damage::Rebuilt { stream });
         }
@@ -197,14 +225,15 @@ fn finish(state: &State, blocks: &mut Blocks) {
 }
 
 fn restore_segment(
+    source: Source<'_>,
     bytes: &[u8],
-    stream: u64,
     segment: u32,
     blocks: &mut Blocks,
     known: &mut Known,
     (first_seq, last_seq): (u64, u64),
     damage: &mut Vec<Damage>,
 ) {
+    let stream = blocks.stream();
     let file = segment_path(stream, segment);
     let (found, lost) = find_blocks(bytes, stream);
     let mut name = |from: usize, to: usize| {
@@ -221,7 +250,11 @@ fn restore_segment(
         let offset = u32::try_from(block.records.start).unwrap_or(u32::MAX);
         let place = SegmentPlace { segment, offset, len: block.head.len };
         let records = bytes.get(block.records.clone()).unwrap_or_default();
-        for range in blocks.restore_found(&block.head, records, place, first_seq) {
+        let Some(records) = source.unsealed(Area::Segment(stream, segment), records) else {
+            name(block.records.start, block.records.end);
+            continue;
+        };
+        for range in blocks.restore_found(&block.head, &records, place, first_seq) {
             name(block.records.start + range.start, block.records.start + range.end);
         }
     }
@@ -251,19 +284,20 @@ impl Known {
 }
 
 pub(super) fn read_index(
-    disk: &dyn Disk,
+    source: Source<'_>,
     stream: u64,
     entry: &SegmentEntry,
 ) -> io::Result<Option<SegmentIndex>> {
-    let bytes = read_whole(disk, &index_path(stream, entry.segment, entry.version))?;
-    let index = bytes.and_then(|bytes| SegmentIndex::parse(&bytes));
+    let bytes = read_whole(source.disk, &index_path(stream, entry.segment, entry.version))?;
+    let area = Area::Index(stream);
+    let index = bytes.and_then(|bytes| SegmentIndex::parse(&source.unwrap(area, bytes)));
     Ok(index.filter(|index| {
         (index.stream, index.segment, index.version) == (stream, entry.segment, entry.version)
     }))
 }
 
-fn size(disk: &dyn Disk, path: &str) -> io::Result<u64> {
-    match disk.open(path, Open::Read) {
+fn size(source: Source<'_>, path: &str) -> io::Result<u64> {
+    match source.disk.open(path, Open::Read) {
         Ok(file) => file.size(),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(0),
         Err(error) => Err(error),
@@ -271,7 +305,7 @@ fn size(disk: &dyn Disk, path: &str) -> io::Result<u64> {
 }
 
 fn loaded(
-    disk: &dyn Disk,
+    source: Source<'_>,
     state: &State,
     states: &[State],
     blocks: Blocks,
@@ -293,7 +327,7 @@ fn loaded(
     };
     files.tails = [older.map_or(0, tail), tail(state)];
     files.is_trusted = older.is_some() || state.generation == 1;
-    files.set_on_disk(files_on_disk(&disk.list(&stream_dir(stream))?));
+    files.set_on_disk(files_on_disk(&source.disk.list(&stream_dir(stream))?));
     Ok(Loaded {
         head: state.head.clone(),
         snapshot: Some(state.snapshot.clone()),

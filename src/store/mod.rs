@@ -111,6 +111,9 @@ mod segment;
 mod state;
 #[expect(clippy::module_inception, reason = "the type of the module's name")]
 mod store;
+mod vault;
+#[cfg(test)]
+mod vault_tests;
 
 pub use check::{check, Report, StreamReport};
 pub use damage::Damage;
@@ -124,3 +127,4 @@ pub use messages::{
 };
 pub use replay::Replay;
 pub use store::{DiskUse, Store, StoreOptions};
+pub use vault::{Cipher, KeyError, StoreKey, Vault};

@@ -10,7 +10,7 @@ use super::journal::{
     events, file_numbers, file_path, salvage, scan, Event, EventKind, Found, Journal, Position,
     Scan, Span, DIR,
 };
-use super::load::{load, read_states, rebuild, Loaded};
+use super::load::{load, read_states, rebuild, Loaded, Source};
 use super::mark::CleanMark;
 use super::reclaim::{read_erased, Erasure};
 use super::segment::{parse_stream_dir, STREAMS_DIR};
@@ -66,7 +66,8 @@ impl Store {
             disk.list(STREAMS_DIR)?.iter().filter_map(|name| parse_stream_dir(name)).collect();
         let mut states = BTreeMap::new();
         for id in ids {
-            states.insert(id, read_states(&*disk, id, &mut damage)?);
+            let source = Source { disk: &*disk, vault: options.vault.as_deref() };
+            states.insert(id, read_states(source, id, &mut damage)?);
         }
         if is_mark_believed {
             if let Some(mark) = CleanMark::read(&*disk, &file_numbers(&*disk)?, &states)? {
@@ -125,7 +126,7 @@ impl Store {
             files: scan.files.clone(),
         };
         let last_stream = states.keys().next_back().copied().unwrap_or(0);
-        let journal = Journal::new(found, options.journal_bytes_max);
+        let journal = Journal::new(found, options.journal_bytes_max, options.vault.is_some());
         let next_stream = scan.next_stream.max(last_stream + 1);
         Self::with_journal(Arc::clone(disk), options.clone(), journal, next_stream)
     }
@@ -148,7 +149,7 @@ impl Store {
             let empty = || self.empty_blocks(*id);
             let newest = states.first().map(|state| state.covered);
             // What is damaged is told by those who read the journal as well.
-            match load(&*self.disk, states, &empty, &mut Vec::new())? {
+            match load(self.files(), states, &empty, &mut Vec::new())? {
                 Some(loaded) if loaded.is_whole && Some(loaded.covered) == newest => {
                     streams.push((*id, loaded));
                 }
@@ -178,7 +179,7 @@ impl Store {
             changed.map(|(id, _)| *id).chain(deleted.map(|deleted| deleted.stream)).collect();
         let mut states = BTreeMap::new();
         for id in &affected {
-            states.insert(*id, read_states(&*self.disk, *id, &mut damage)?);
+            states.insert(*id, read_states(self.files(), *id, &mut damage)?);
         }
         for id in &affected {
             if let Some(stream) = self.streams.remove(id) {
@@ -213,7 +214,7 @@ impl Store {
         let mut stateless = BTreeSet::new();
         for (id, states) in &states {
             let empty = || self.empty_blocks(*id);
-            match load(&*self.disk, states, &empty, reader.damage.entry(*id).or_default())? {
+            match load(self.files(), states, &empty, reader.damage.entry(*id).or_default())? {
                 Some(loaded) => self.take_in(*id, loaded, &mut reader, replay),
                 None => {
                     stateless.insert(*id);
@@ -231,7 +232,7 @@ impl Store {
         }
         for id in wanted {
             let damage = reader.damage.entry(id).or_default();
-            if let Some(loaded) = rebuild(&*self.disk, id, self.empty_blocks(id), damage)? {
+            if let Some(loaded) = rebuild(self.files(), id, self.empty_blocks(id), damage)? {
                 self.take_in(id, loaded, &mut reader, replay);
             }
         }
@@ -264,6 +265,8 @@ impl Store {
         replay: &mut dyn Replay,
     ) -> io::Result<()> {
         let mut file = OpenFile::default();
+        let vault = self.options.vault.clone();
+        let mut unread = Vec::new();
         for span in &scan.spans {
             let bytes = file.get(&*self.disk, span.file())?;
             let is_wanted =
@@ -276,8 +279,14 @@ impl Store {
             };
             match *span {
                 Span::Commit { commit, .. } if commit > limit => {}
-                Span::Commit { offset, commit, .. } => {
-                    events(bytes, offset, |at, event| apply(self, commit, at, event));
+                Span::Commit { offset, commit, file } => {
+                    let is_read = events(bytes, offset, vault.as_deref(), |at, event| {
+                        apply(self, commit, at, event);
+                    });
+                    if !is_read {
+                        let (first, last) = (commit, commit);
+                        unread.push(Damage::CommitsLost { file: file_path(file), first, last });
+                    }
                 }
                 Span::Lost { from, to, first, last, .. } => {
                     let lost = bytes.get(from..to).unwrap_or_default();
@@ -287,7 +296,13 @@ impl Store {
                 }
             }
         }
+        reader.damage.entry(0).or_default().append(&mut unread);
         Ok(())
+    }
+
+    /// Where streams are read from.
+    pub(super) fn files(&self) -> Source<'_> {
+        Source { disk: &*self.disk, vault: self.options.vault.as_deref() }
     }
 
     fn each_event(
@@ -301,7 +316,8 @@ impl Store {
             let bytes = file.get(&*self.disk, span.file())?;
             match *span {
                 Span::Commit { offset, commit, .. } if commit <= limit => {
-                    events(bytes, offset, |at, event| visit(commit, event, at));
+                    let vault = self.options.vault.as_deref();
+                    events(bytes, offset, vault, |at, event| visit(commit, event, at));
                 }
                 Span::Commit { .. } => {}
                 Span::Lost { from, to, first, last, .. } => {

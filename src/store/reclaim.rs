@@ -22,6 +22,7 @@ use super::job::{Done, Job, Part, Step};
 use super::segment::{segment_head, segment_path, stream_dir, BlockHead, BLOCK_HEAD};
 use super::state::{body, finish, start};
 use super::store::{Running, Store, Stream};
+use super::vault::{Area, Vault};
 
 /// A message that is gone for good.
 #[derive(Clone, Debug)]
@@ -89,8 +90,22 @@ impl Store {
                 stream.rewrites = REWRITES;
                 self.rewriting.insert(id);
             }
-            stream.erasing.push(erasure);
-            self.erasing.insert(id);
+            match &erasure.overwrite {
+                // A sealed block is written anew as a whole, elsewhere.
+                Some(place) if self.options.vault.is_some() => {
+                    if !stream.files.is_closed(place.segment) {
+                        stream.files.seal();
+                    }
+                    let commit = stream.forced.entry(place.segment).or_default();
+                    *commit = erasure.commit.max(*commit);
+                    stream.rewrites = REWRITES;
+                    self.compacting.insert(id);
+                }
+                _ => {
+                    stream.erasing.push(erasure);
+                    self.erasing.insert(id);
+                }
+            }
         }
     }
 
@@ -195,20 +210,30 @@ impl Store {
 
     /// The next compaction.
     pub(super) fn next_compaction(&mut self) -> Option<Job> {
+        let durable = self.staging.borrow().durable();
         let can_go = |id: &&u64| {
-            let stream = self.streams.get(id);
-            stream.is_none_or(|stream| !stream.is_busy && stream.erasing.is_empty())
+            self.streams.get(id).is_none_or(|stream| {
+                let is_forced = !stream.forced.is_empty();
+                let is_idle = !stream.is_busy && stream.erasing.is_empty();
+                // What is to be written anew must have arrived.
+                let has_arrived = stream.captured.is_none()
+                    && stream.forced.values().all(|commit| *commit <= durable);
+                is_idle && (!is_forced || has_arrived)
+            })
         };
         let id = *self.compacting.iter().find(can_go)?;
         self.compacting.remove(&id);
         let stream = self.streams.get_mut(&id)?;
-        let from = std::mem::take(&mut stream.sparse);
+        let mut from = std::mem::take(&mut stream.sparse);
+        from.extend(std::mem::take(&mut stream.forced).into_keys());
+        from.sort_unstable();
+        from.dedup();
         let blocks = stream.shared.blocks.borrow().sparse(&from);
         if blocks.is_empty() {
             return None;
         }
         let segment = stream.files.new_segment();
-        let head = stream.shared.head.clone();
+        let head = stream.shared.file_head.clone();
         let places = blocks.iter().map(|block| (block.base, block.place)).collect();
         stream.is_busy = true;
         let compaction = Compaction { stream: id, segment, head, blocks };
@@ -227,7 +252,7 @@ impl Store {
         let Some(stream) = self.streams.get_mut(&id) else { return };
         match outcome {
             // What was erased since is in the new segment as well: that one is left alone.
-            Ok(Done::Compacted(done)) if stream.erasing.is_empty() => {
+            Ok(Done::Compacted(done)) if stream.erasing.is_empty() && stream.forced.is_empty() => {
                 stream.files.add_closed(done.segment, done.end);
                 let mut blocks = stream.shared.blocks.borrow_mut();
                 for ((base, from), to) in places.iter().zip(&done.places) {
@@ -236,6 +261,11 @@ impl Store {
                 drop(blocks);
                 stream.rewrites = REWRITES;
                 self.rewriting.insert(id);
+            }
+            Ok(_) if self.options.vault.is_some() => {
+                // Once more, with what was erased in the meantime.
+                stream.forced.extend(from.iter().map(|segment| (*segment, 0)));
+                self.compacting.insert(id);
             }
             // It has damaged records, which are kept as they are.
             Err(error) if error.kind() == io::ErrorKind::InvalidData => {
@@ -270,7 +300,7 @@ impl Compaction {
     ///
     /// # Errors
     /// What the system says; `InvalidData` if records are damaged.
-    pub(super) fn run(self, disk: &dyn Disk) -> io::Result<Compacted> {
+    pub(super) fn run(self, disk: &dyn Disk, vault: Option<&Vault>) -> io::Result<Compacted> {
         let path = segment_path(self.stream, self.segment);
         let file = disk.open(&path, Open::Write)?;
         let head = segment_head(self.stream, self.segment, &self.head);
@@ -287,9 +317,17 @@ impl Compaction {
             let read = from.read_at(u64::from(block.place.offset), &mut bytes)?;
             bytes.truncate(read);
             source = Some((block.place.segment, from));
-            let records = block
+            if let Some(vault) = vault {
+                if !vault.unseal(Area::Segment(self.stream, block.place.segment), &mut bytes) {
+                    return Err(io::ErrorKind::InvalidData.into());
+                }
+            }
+            let mut records = block
                 .live_records(self.stream, &bytes)
                 .ok_or_else(|| io::Error::from(io::ErrorKind::InvalidData))?;
+            if let Some(vault) = vault {
+                vault.seal(Area::Segment(self.stream, self.segment), &mut records)?;
+            }
             let len = u32::try_from(records.len()).unwrap_or(u32::MAX);
             let head = BlockHead {
                 stream: self.stream,

@@ -13,6 +13,7 @@ fn options() -> StoreOptions {
         checkpoint_bytes: 64 << 10,
         segment_bytes_max: 70 << 10,
         batch_bytes: 64 << 10,
+        vault: None,
     }
 }
 

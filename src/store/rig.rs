@@ -154,6 +154,7 @@ pub(super) fn small() -> StoreOptions {
         checkpoint_bytes: 64 << 10,
         segment_bytes_max: 160 << 10,
         batch_bytes: 64 << 10,
+        vault: None,
     }
 }
 

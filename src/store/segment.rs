@@ -20,6 +20,7 @@ use std::sync::Arc;
 use super::disk::{Disk, DiskFile, Open};
 use super::index::{BlockSource, Salt, SegmentPlace};
 use super::journal::VERSION;
+use super::vault::{Area, Vault, SEALED_MORE};
 
 /// The directory of all streams.
 pub(super) const STREAMS_DIR: &str = "streams";
@@ -189,6 +190,7 @@ fn parse_any_head(bytes: &[u8]) -> Option<Box<[u8]>> {
 #[derive(Debug)]
 pub(super) struct SegmentReader {
     disk: Arc<dyn Disk>,
+    vault: Option<Arc<Vault>>,
     files: RefCell<Vec<OpenSegment>>,
 }
 
@@ -203,8 +205,8 @@ struct OpenSegment {
 const OPEN_MAX: usize = 64;
 
 impl SegmentReader {
-    pub(super) fn new(disk: Arc<dyn Disk>) -> Self {
-        Self { disk, files: RefCell::new(Vec::new()) }
+    pub(super) fn new(disk: Arc<dyn Disk>, vault: Option<Arc<Vault>>) -> Self {
+        Self { disk, vault, files: RefCell::new(Vec::new()) }
     }
 
     /// Closes the files of a stream.
@@ -239,6 +241,19 @@ impl BlockSource for SegmentReader {
         let read =
             file.read_at(u64::from(place.offset), into).map_err(|error| error.to_string())?;
         into.truncate(read);
+        if let Some(vault) = &self.vault {
+            if !vault.unseal(Area::Segment(stream, place.segment), into) {
+                into.clear();
+            }
+        }
         Ok(())
+    }
+
+    fn added(&self) -> usize {
+        if self.vault.is_some() {
+            SEALED_MORE
+        } else {
+            0
+        }
     }
 }

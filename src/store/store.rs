@@ -18,6 +18,7 @@ use super::journal::{
 use super::mark::{CleanMark, CLEAN_PATH};
 use super::reclaim::Erasure;
 use super::segment::{stream_dir, SegmentReader, STREAMS_DIR};
+use super::vault::{Area, Vault};
 use super::{Commit, MemoryStore, StorageKind, StoreError, Stores, StreamId, StreamStore};
 
 /// Sizes and secrets of a store.
@@ -33,6 +34,8 @@ pub struct StoreOptions {
     pub segment_bytes_max: u32,
     /// Bytes of a stream's closed blocks that are moved to a segment at once.
     pub batch_bytes: usize,
+    /// The keys, if everything is to be encrypted.
+    pub vault: Option<Arc<Vault>>,
 }
 
 impl Default for StoreOptions {
@@ -43,6 +46,7 @@ impl Default for StoreOptions {
             checkpoint_bytes: 64 << 20,
             segment_bytes_max: 16 << 20,
             batch_bytes: 4 << 20,
+            vault: None,
         }
     }
 }
@@ -132,6 +136,8 @@ pub(super) struct Stream {
     pub(super) rewrites: u8,
     /// Segments that are mostly dead.
     pub(super) sparse: Vec<u32>,
+    /// Segments that are written anew for the sake of what was erased in a commit.
+    pub(super) forced: BTreeMap<u32, u64>,
     /// Segments that stay as they are.
     pub(super) packed: BTreeSet<u32>,
 }
@@ -168,7 +174,7 @@ impl Store {
         journal: Journal,
         next_stream: u64,
     ) -> Self {
-        let source = Rc::new(SegmentReader::new(Arc::clone(&disk)));
+        let source = Rc::new(SegmentReader::new(Arc::clone(&disk), options.vault.clone()));
         Self {
             disk,
             staging: Rc::clone(journal.staging()),
@@ -387,6 +393,18 @@ impl Store {
         Blocks::new(stream, StorageKind::File, seed, Rc::clone(&self.cache), source)
     }
 
+    /// What segments repeat of the head.
+    fn file_head(&self, stream: u64, head: &[u8]) -> Box<[u8]> {
+        let mut head = head.to_vec();
+        if let Some(vault) = &self.options.vault {
+            if vault.seal(Area::Head(stream), &mut head).is_err() {
+                // Whoever puts the stream together from its segments has no name for it.
+                head.clear();
+            }
+        }
+        head.into()
+    }
+
     /// Takes a stream in; returns its shared part.
     pub(super) fn adopt(
         &mut self,
@@ -399,6 +417,7 @@ impl Store {
         let shared = Rc::new(Shared {
             id: StreamId(id),
             head: head.into(),
+            file_head: self.file_head(id, head),
             blocks: RefCell::new(blocks),
             changed: Cell::new(changed),
             is_detached: Cell::new(false),
@@ -413,6 +432,7 @@ impl Store {
             erasing: Vec::new(),
             rewrites: 0,
             sparse: Vec::new(),
+            forced: BTreeMap::new(),
             packed: BTreeSet::new(),
         };
         self.streams.insert(id, stream);
@@ -518,7 +538,7 @@ impl Store {
         let id = self.next_job;
         self.next_job += 1;
         self.running.insert(id, running);
-        Job { id, steps }
+        Job { id, steps, vault: self.options.vault.clone() }
     }
 
     /// Whether the journal is far ahead of the streams' own files.
@@ -543,7 +563,7 @@ impl Store {
             if blocks.unplaced_bytes() < self.options.batch_bytes {
                 continue;
             }
-            let head = &stream.shared.head;
+            let head = &stream.shared.file_head;
             let max = self.options.segment_bytes_max;
             let leaving = blocks.place_all(|len| stream.files.choose(len, head.len(), max));
             let steps = stream.files.writes(id, head, &leaving);

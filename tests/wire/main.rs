@@ -42,6 +42,7 @@ mod queues;
 mod reload;
 mod shards;
 mod store_check;
+mod store_key;
 mod subjects;
 mod system;
 mod tls;

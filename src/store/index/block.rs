@@ -46,6 +46,12 @@ pub(in crate::store) trait BlockSource: std::fmt::Debug {
     /// # Errors
     /// What the system says.
     fn read(&self, stream: u64, place: SegmentPlace, into: &mut Vec<u8>) -> Result<(), String>;
+
+    /// Bytes that a block has there beside its records: it can be read as a whole only, if there
+    /// are any.
+    fn added(&self) -> usize {
+        0
+    }
 }
 
 /// Where a block's bytes stand among the segments of its stream.
@@ -297,6 +303,10 @@ impl Blocks {
             first_time: self.first_time(),
             last_time: self.last_time,
         }
+    }
+
+    pub(in crate::store) fn stream(&self) -> u64 {
+        self.stream
     }
 
     /// The sequence that the next message gets.

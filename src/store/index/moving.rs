@@ -46,6 +46,7 @@ impl Blocks {
         mut choose: impl FnMut(u32) -> SegmentPlace,
     ) -> Vec<Leaving> {
         let stream = self.stream;
+        let added = self.source.added();
         // After a failed write those that came back stand before others that have arrived.
         let has_none = |block: &Block| matches!(block.place, Place::Memory(_));
         let from = self.closed.iter().position(has_none).unwrap_or(self.closed.len());
@@ -53,7 +54,7 @@ impl Blocks {
         for block in self.closed.range_mut(from..) {
             let Place::Memory(records) = &block.place else { continue };
             let records = Arc::clone(records);
-            let len = u32::try_from(records.len()).unwrap_or(u32::MAX);
+            let len = u32::try_from(records.len() + added).unwrap_or(u32::MAX);
             let place = choose(len);
             let Facts { base, base_time, span, .. } = block.facts;
             let head = BlockHead { stream, base, base_time, span, len };
@@ -200,8 +201,9 @@ impl Blocks {
             |_, header| found.push(header),
             |range| damaged.push(range),
         );
-        if records.len() < place.len as usize {
-            damaged.push(records.len()..place.len as usize);
+        let len = (place.len as usize).saturating_sub(self.source.added());
+        if records.len() < len {
+            damaged.push(records.len()..len);
         }
         let mut subjects = Vec::new();
         let mut next = 0;

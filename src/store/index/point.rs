@@ -70,6 +70,7 @@ impl Block {
         let (start, end) = self.marks.around(at)?;
         let (bytes, start) = match &self.place {
             Place::Memory(bytes) | Place::Writing(bytes, _) => (bytes.as_slice(), start as usize),
+            Place::Segment(_) if source.added() > 0 => return None,
             Place::Segment(place) => {
                 part.clear();
                 let len = end.unwrap_or(place.len).checked_sub(start)?;

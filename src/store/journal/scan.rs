@@ -1,5 +1,6 @@
 //! Reading journal files back: which commits count, what is missing.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::io;
 
@@ -7,6 +8,7 @@ use super::aligned::{padded, PAGE};
 use super::format::{event_salt, CommitHead, Event, FileHead, COMMIT_HEAD, EVENT_HEAD};
 use super::writer::{file_path, Sealed, DIR};
 use crate::store::disk::{read_whole, Disk, Open};
+use crate::store::vault::{unseal_commit, Area, Vault};
 use crate::store::Damage;
 
 /// What journal files hold.
@@ -268,19 +270,32 @@ struct Place {
 }
 
 /// The events of a commit that [`scan`] found, with where each stands.
+///
+/// Returns whether it could be read; one that is sealed may have been changed on purpose.
 pub(in crate::store) fn events(
     bytes: &[u8],
     offset: usize,
+    vault: Option<&Vault>,
     mut visit: impl FnMut(u64, &Event<'_>),
-) {
+) -> bool {
     let commit = bytes.get(offset..).unwrap_or_default();
-    let Some(body) = CommitHead::parse(commit).and_then(|head| head.body(commit)) else { return };
-    let mut rest = body;
+    let Some(head) = CommitHead::parse(commit) else { return false };
+    let Some(body) = head.body(commit) else { return false };
+    let body = match vault {
+        Some(vault) => {
+            let area = Area::Journal(head.identity, head.file, head.boot);
+            let Some(body) = unseal_commit(vault, area, body) else { return false };
+            Cow::Owned(body)
+        }
+        None => Cow::Borrowed(body),
+    };
+    let mut rest = &*body;
     while !rest.is_empty() {
         let at = (body.len() - rest.len()) as u64;
-        let Some(event) = Event::take(&mut rest) else { return };
+        let Some(event) = Event::take(&mut rest) else { return false };
         visit(at, &event);
     }
+    true
 }
 
 /// The events that are left of lost commits, with the commit and where they stand, about.

@@ -10,6 +10,7 @@ use super::aligned::{padded, Aligned, PAGE};
 use super::format::{CommitHead, FileHead, COMMIT_HEAD};
 use super::staging::{empty_buffer, Staging};
 use crate::store::disk::DiskFile;
+use crate::store::vault::{Sealer, SEALED_MORE};
 
 /// Files and the write in flight. Calls: [`take_write`](Self::take_write), then
 /// [`handle_written`](Self::handle_written) with it; [`take_request`](Self::take_request), then
@@ -47,6 +48,7 @@ pub(in crate::store) struct Journal {
     failure: Option<Failure>,
     /// Nothing is committed any more.
     is_closed: bool,
+    is_sealed: bool,
     /// Bytes written since somebody asked.
     bytes: u64,
 }
@@ -59,6 +61,7 @@ struct Current {
     size: u64,
     /// What counts in older files.
     valid_before: u64,
+    sealer: Option<Box<Sealer>>,
 }
 
 /// A file that is made and may be written to.
@@ -67,6 +70,8 @@ pub(in crate::store) struct Prepared {
     pub(in crate::store) number: u64,
     pub(in crate::store) file: Arc<dyn DiskFile>,
     pub(in crate::store) size: u64,
+    /// Seals its commits, if the store is sealed.
+    pub(in crate::store) sealer: Option<Box<Sealer>>,
 }
 
 /// A file that takes no more commits.
@@ -82,6 +87,9 @@ pub(in crate::store) struct Sealed {
 pub(in crate::store) struct Request {
     pub(in crate::store) number: u64,
     pub(in crate::store) size: u64,
+    /// The journal, and the life that it is made in.
+    pub(in crate::store) identity: u64,
+    pub(in crate::store) boot: u64,
     /// A file that is no longer needed and may be used for it.
     pub(in crate::store) spare: Option<u64>,
 }
@@ -160,7 +168,7 @@ pub(in crate::store) struct Found {
 }
 
 impl Journal {
-    pub(in crate::store) fn new(found: Found, size_max: u64) -> Self {
+    pub(in crate::store) fn new(found: Found, size_max: u64, is_sealed: bool) -> Self {
         let staging = Rc::new(RefCell::new(Staging::new(
             found.identity,
             found.next_commit,
@@ -190,6 +198,7 @@ impl Journal {
             size_max,
             failure: None,
             is_closed: false,
+            is_sealed,
             bytes: 0,
         }
     }
@@ -213,7 +222,7 @@ impl Journal {
         if self.in_flight || has_nothing || self.is_closed {
             return None;
         }
-        let len = padded(COMMIT_HEAD + self.staging.borrow().bytes());
+        let len = self.len_of_staged();
         let has_room = self.current.as_ref().is_some_and(|file| file.end + len as u64 <= file.size);
         let is_first = !has_room;
         if is_first {
@@ -223,7 +232,7 @@ impl Journal {
         let current = self.current.as_ref()?;
         let taken = self.staging.borrow_mut().take(self.idle.take().unwrap_or_else(empty_buffer));
         let (commit, mut buffer) = (taken.commit, taken.buffer);
-        let body = buffer.len() - PAGE - COMMIT_HEAD;
+        let mut body = buffer.len() - PAGE - COMMIT_HEAD;
         let used = buffer.len();
         buffer.extend(PAGE + len - used).fill(0);
         let bytes = buffer.as_mut_slice();
@@ -240,6 +249,13 @@ impl Journal {
             head.write(page);
         }
         let (head, events) = rest.split_at_mut(COMMIT_HEAD);
+        if let Some(sealer) = &current.sealer {
+            body += SEALED_MORE;
+            if sealer.seal(commit, &mut events[..body]).is_err() {
+                self.fail(true);
+                return None;
+            }
+        }
         CommitHead {
             identity: self.identity,
             file: current.number,
@@ -293,6 +309,7 @@ impl Journal {
             return None;
         }
         self.is_preparing = true;
+        let (identity, boot) = (self.identity, self.boot);
         let spare = self.spare.pop();
         let size = spare.map_or(self.next_size, |spare| spare.size);
         let number = self.next_file;
@@ -300,7 +317,7 @@ impl Journal {
         if self.current.is_some() {
             self.next_size = (self.next_size * 2).min(self.size_max);
         }
-        Some(Request { number, size, spare: spare.map(|spare| spare.number) })
+        Some(Request { number, size, identity, boot, spare: spare.map(|spare| spare.number) })
     }
 
     /// The file was made, or could not be.
@@ -457,10 +474,16 @@ impl Journal {
         !self.in_flight && !self.is_preparing
     }
 
+    /// Bytes that a commit of all that is staged takes.
+    fn len_of_staged(&self) -> usize {
+        let more = if self.is_sealed { SEALED_MORE } else { 0 };
+        padded(COMMIT_HEAD + self.staging.borrow().bytes() + more)
+    }
+
     /// Something waits, and there is no file for it.
     fn is_stuck(&self) -> bool {
+        let len = self.len_of_staged() as u64;
         let staging = self.staging.borrow();
-        let len = padded(COMMIT_HEAD + staging.bytes()) as u64;
         let has_room = self.current.as_ref().is_some_and(|file| file.end + len <= file.size);
         staging.is_ready() && !has_room && self.ready.is_none()
     }
@@ -474,6 +497,7 @@ impl Journal {
             end: 0,
             size: ready.size,
             valid_before: self.written,
+            sealer: ready.sealer,
         });
         Some(())
     }
