@@ -345,7 +345,7 @@ fn check_expected(
     if headers.expected_stream.is_some_and(|name| name != stream.name().as_bytes()) {
         return Err(ApiError::STREAM_NOT_MATCH);
     }
-    if headers.ttl.is_some_and(|ttl| !ttl.is_empty()) && !stream.config.allow_msg_ttl {
+    if headers.ttl.and_then(Ttl::parse).is_some() && !stream.config.allow_msg_ttl {
         return Err(ApiError::MESSAGE_TTL_DISABLED);
     }
     if let Some(expected) = headers.expected_last_subject_seq {

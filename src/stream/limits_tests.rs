@@ -114,3 +114,55 @@ proptest! {
         prop_assert!(state.contains(&last), "{} {}", state, last);
     }
 }
+
+/// Goal: of several things that are wrong with a message, the one that nats-server 2.15.1 tells.
+/// Method: recorded from it.
+#[test]
+fn the_first_thing_that_is_wrong_is_told() {
+    let mut world = World::new();
+    world.create("M", r#""subjects":["m"],"max_msg_size":10"#);
+    world.create("P", r#""subjects":["p.>"]"#);
+    world.create("S", r#""subjects":["s.>"],"allow_msg_schedules":true,"allow_msg_ttl":true"#);
+    let big = "z".repeat(30);
+    let at = "@at 2030-01-01T00:00:00Z";
+    let cron = "0 0 0 1 1 *";
+    let code = |world: &mut World, subject: &str, headers: &[(&str, &str)], payload: &str| {
+        let answer = world.put(subject, headers, payload);
+        let at = answer.find("\"err_code\":")?;
+        answer.get(at + 11..at + 16)?.parse::<u64>().ok()
+    };
+    for header in ["Nats-Expected-Stream", "Nats-TTL", "Nats-Incr", "Nats-Stream-Source"] {
+        assert_eq!(code(&mut world, "m", &[(header, "x")], &big), Some(10054), "{header}");
+    }
+    let bad_ttl = ("Nats-TTL", "x");
+    for (other, expected) in [
+        (("Nats-Expected-Last-Sequence", "99"), 10071),
+        (("Nats-Expected-Last-Msg-Id", "zz"), 10070),
+        (("Nats-Rollup", "sub"), 10111),
+        (("Nats-Schedule", at), 10188),
+        (("Nats-Stream-Source", "x"), 10227),
+        (("Nats-Expected-Stream", "P"), 10165),
+    ] {
+        assert_eq!(code(&mut world, "p.a", &[bad_ttl, other], ""), Some(expected), "{other:?}");
+    }
+    let purge = ("Nats-Schedule-Next", "purge");
+    for (headers, expected) in [
+        (vec![("Nats-Schedule-Time-Zone", "")], Some(10188)),
+        (vec![("Nats-Schedule-Time-Zone", "UTC")], None),
+        (vec![("Nats-Scheduler", "p.b"), purge], Some(10188)),
+        (vec![purge], Some(10212)),
+    ] {
+        assert_eq!(code(&mut world, "p.a", &headers, ""), expected, "{headers:?}");
+    }
+    let target = ("Nats-Schedule-Target", "s.b");
+    for (headers, expected) in [
+        (vec![("Nats-Schedule-Time-Zone", "x")], Some(10223)),
+        (vec![("Nats-Schedule", at), target, ("Nats-Schedule-Time-Zone", "")], Some(10223)),
+        (vec![("Nats-Schedule", at), target, ("Nats-Schedule-Time-Zone", "UTC")], Some(10189)),
+        (vec![("Nats-Schedule", at), target, purge], Some(10212)),
+        (vec![("Nats-Schedule", at), target, ("Nats-Scheduler", "s.c")], Some(10212)),
+        (vec![("Nats-Schedule", cron), target, ("Nats-Schedule-Time-Zone", "Asia/Tokyo")], None),
+    ] {
+        assert_eq!(code(&mut world, "s.a", &headers, ""), expected, "{headers:?}");
+    }
+}

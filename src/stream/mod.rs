@@ -64,4 +64,5 @@ pub use outbox::{Outbox, Outgoing, Output, Token};
 pub use token::{Purpose, StreamIndex, SLOTS_MAX};
 pub use view::{
     ApiCall, BatchLimits, JetStreamLimits, ServerIdentity, ServerLimits, StreamView, API_LEVEL,
+    REQUEST_INFO,
 };

@@ -301,6 +301,16 @@ fn check_open(stream: &Stream, message: &Published<'_>) -> Result<(), ApiError> 
     if stream.config.sealed {
         return Err(ApiError::STREAM_SEALED);
     }
+    check_limit(stream, message)
+}
+
+/// The size that the stream allows, without what the message may become.
+fn check_limit(stream: &Stream, message: &Published<'_>) -> Result<(), ApiError> {
+    let size = message.headers.len() + message.payload.len();
+    let limit = stream.config.max_msg_size;
+    if usize::try_from(limit).is_ok_and(|limit| limit > 0 && size > limit) {
+        return Err(ApiError::STREAM_MESSAGE_EXCEEDS_MAXIMUM);
+    }
     Ok(())
 }
 
@@ -313,7 +323,8 @@ fn check_expected(
     if headers.expected_stream.is_some_and(|name| name != stream.name().as_bytes()) {
         return Err(ApiError::STREAM_NOT_MATCH);
     }
-    if headers.ttl.is_some_and(|ttl| !ttl.is_empty()) && !stream.config.allow_msg_ttl {
+    // One that makes no sense is told of later.
+    if headers.ttl.and_then(Ttl::parse).is_some() && !stream.config.allow_msg_ttl {
         return Err(ApiError::MESSAGE_TTL_DISABLED);
     }
     if let Some(expected) = headers.expected_last_subject_seq {
@@ -387,11 +398,7 @@ pub(super) fn check_size(
     shared: &Shared,
     message: &Published<'_>,
 ) -> Result<(), ApiError> {
-    let size = message.headers.len() + message.payload.len();
-    let limit = stream.config.max_msg_size;
-    if usize::try_from(limit).is_ok_and(|limit| limit > 0 && size > limit) {
-        return Err(ApiError::STREAM_MESSAGE_EXCEEDS_MAXIMUM);
-    }
+    check_limit(stream, message)?;
     if message.headers.len() > HEADERS_MAX {
         return Err(ApiError::STREAM_HEADER_EXCEEDS_MAXIMUM);
     }

@@ -59,7 +59,11 @@ impl<'a> PublishHeaders<'a> {
                 b"Schedule-Source" => &mut headers.schedule_source,
                 b"Schedule-TTL" => &mut headers.schedule_ttl,
                 b"Schedule-Rollup" => &mut headers.schedule_rollup,
-                b"Schedule-Time-Zone" => &mut headers.schedule_zone,
+                b"Schedule-Time-Zone" => {
+                    // An empty one is no zone, and told so.
+                    headers.schedule_zone.get_or_insert(value);
+                    continue;
+                }
                 b"Schedule-Next" => &mut headers.schedule_next,
                 b"Scheduler" => &mut headers.scheduler,
                 b"Marker-Reason" => &mut headers.marker_reason,

@@ -165,12 +165,16 @@ pub(super) fn check(
     stream: &Stream,
     subject: &[u8],
 ) -> Result<Option<Schedule>, ApiError> {
-    if headers.schedule.is_none_or(<[u8]>::is_empty) {
+    let is_nowhere = headers.schedule_zone.is_some_and(|zone| cron::zone(zone).is_none());
+    if headers.schedule.is_none_or(<[u8]>::is_empty) && !is_nowhere {
         check_scheduler(headers, stream, subject)?;
         return Ok(None);
     }
     if !stream.config.allow_msg_schedules {
         return Err(ApiError::MESSAGE_SCHEDULES_DISABLED);
+    }
+    if is_nowhere {
+        return Err(ApiError::MESSAGE_SCHEDULES_TIME_ZONE_INVALID);
     }
     let schedule = Schedule::of(headers)?;
     if let Some(ttl) = headers.schedule_ttl.filter(|ttl| !ttl.is_empty()) {
@@ -199,6 +203,7 @@ pub(super) fn check(
             return Err(ApiError::MESSAGE_SCHEDULES_SOURCE_INVALID);
         }
     }
+    check_scheduler(headers, stream, subject)?;
     Ok(schedule)
 }
 
@@ -217,10 +222,12 @@ fn check_scheduler(
         && is_literal(scheduler)
         && scheduler != subject
         && (!is_stored || stream.schedules.contains(scheduler));
-    if is_right {
-        Ok(())
-    } else {
+    if !is_right {
         Err(ApiError::MESSAGE_SCHEDULES_SCHEDULER_INVALID)
+    } else if !stream.config.allow_msg_schedules {
+        Err(ApiError::MESSAGE_SCHEDULES_DISABLED)
+    } else {
+        Ok(())
     }
 }
 

@@ -2,11 +2,12 @@
 //! and a stream as its consumers see it.
 
 use super::config::StreamConfig;
-use super::json::Object;
+use super::json::{self, Object};
 use super::nuid::{short_hash, Nuid};
 use super::outbox::Outgoing;
 use super::token::StreamIndex;
 use super::Context;
+use crate::proto::HeaderBlock;
 use crate::store::{Commit, StreamStore};
 use crate::subject::AccountId;
 
@@ -157,13 +158,22 @@ pub(super) struct ClientInfo(Vec<u8>);
 
 impl ClientInfo {
     /// Somebody of an account.
-    pub(super) fn of(account: &str, server: &str) -> Self {
+    fn of(account: &str, server: &str) -> Self {
         let mut text = Vec::new();
         let mut object = Object::open(&mut text);
         object.string("acc", account);
         object.string("server", server);
         object.close();
         Self(text)
+    }
+
+    /// Who sent a message with those headers: as its shard wrote it there, or somebody of an account.
+    pub(super) fn sender(headers: &[u8], account: &str, server: &str) -> Self {
+        let told = HeaderBlock::new(headers).get(REQUEST_INFO);
+        match told.filter(|told| json::parse(told).is_ok()) {
+            Some(told) => Self(told.to_vec()),
+            None => Self::of(account, server),
+        }
     }
 
     /// Appends it as a JSON object.
@@ -257,5 +267,7 @@ pub(super) fn advise(
     );
 }
 
+/// The header that says who sent a request, written by the shard that knows.
+pub const REQUEST_INFO: &[u8] = b"Nats-Request-Info";
 /// [`API_LEVEL`] in metadata.
 const API_LEVEL_TEXT: &str = "5";

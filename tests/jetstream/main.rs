@@ -17,6 +17,7 @@
 #[allow(dead_code, unused_imports, reason = "the harness serves several test binaries")]
 mod common;
 
+mod advisories;
 mod api;
 mod archives;
 mod feeds;

@@ -2,6 +2,7 @@
 
 use super::connection::{ConnKey, Phase};
 use super::control::Control;
+use super::senders::may_be_told;
 use super::timers::Timer;
 use super::trace;
 use super::Core;
@@ -420,8 +421,13 @@ impl Core {
     /// Routes a message that its client may publish.
     #[inline]
     pub(super) fn publish_from_client(&mut self, publisher: &Publisher, message: &Publish<'_>) {
-        if message.subject.first() == Some(&b'$') && message.subject.starts_with(b"$SYS.REQ.") {
-            return self.publish_request(publisher, message);
+        if message.subject.first() == Some(&b'$') {
+            if message.subject.starts_with(b"$SYS.REQ.") {
+                return self.publish_request(publisher, message);
+            }
+            if self.senders.is_some() && may_be_told(message.subject) {
+                return self.publish_api_request(publisher, message);
+            }
         }
         self.publish(publisher, message);
     }

@@ -17,6 +17,7 @@ use super::no_responders::OpenRequests;
 use super::path::Traces;
 use super::publish::Picks;
 use super::random::Random;
+use super::senders::Senders;
 use super::services::Services;
 use super::shadows::Shadowed;
 use super::snapshot::SlowConsumer;
@@ -204,6 +205,8 @@ pub struct Core {
     pub(super) traces: Traces,
     pub(super) shadowed: Shadowed,
     pub(super) services: Services,
+    /// What requests to the API say of their senders, if there is JetStream.
+    pub(super) senders: Option<Senders>,
     pub(super) lame_duck: bool,
     /// Nanoseconds between two closed connections in lame duck mode.
     pub(super) lame_duck_gap: u64,
@@ -330,6 +333,7 @@ impl Core {
             system: System::new(config.directory.system_account()),
             shadowed: Shadowed::default(),
             services: Services::new(config.seed ^ 0x5e_55_1c_e5 ^ (u64::from(config.own.0) << 40)),
+            senders: None,
             lame_duck: false,
             lame_duck_gap: 0,
             lame_duck_cursor: ConnId(0),

@@ -143,7 +143,7 @@ impl Engine {
     fn client_of(&self, request: &Request<'_>) -> ClientInfo {
         let account = self.shared.accounts.get(&request.account);
         let name = account.map_or("", |account| account.name.as_str());
-        ClientInfo::of(name, &self.shared.server.name)
+        ClientInfo::sender(request.headers, name, &self.shared.server.name)
     }
 }
 

@@ -287,7 +287,7 @@ impl Engine {
         let shared = &mut self.shared;
         let Some(account) = shared.accounts.get(&request.account) else { return };
         let server = &shared.server;
-        let client = ClientInfo::of(&account.name, &server.name);
+        let client = ClientInfo::sender(request.headers, &account.name, &server.name);
         advise(
             ctx,
             server,

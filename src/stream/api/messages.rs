@@ -1,6 +1,7 @@
 //! `STREAM.MSG.GET`, `STREAM.MSG.DELETE` and `STREAM.PURGE`.
 
 use super::dispatch::{bad_json, is_empty_request, optional_body, Answer, Request};
+use crate::store::StorageKind;
 use crate::stream::engine::Engine;
 use crate::stream::json::{Decoder, Field};
 use crate::stream::shared::Shared;
@@ -129,7 +130,17 @@ impl Engine {
         let is_removed = stream.remove(asked.seq, subject, !asked.no_erase, shared);
         shared.message = message;
         if !is_removed {
-            return Err(ApiError::SEQUENCE_NOT_FOUND.with(asked.seq.to_string()));
+            let extent = stream.store.extent();
+            // Files of nats-server tell what lies outside from what is missing inside.
+            return Err(match stream.store.kind() {
+                StorageKind::File if asked.seq > extent.last_seq => {
+                    ApiError::STREAM_MSG_DELETE_FAILED.with("stream store EOF")
+                }
+                StorageKind::File if asked.seq < extent.first_seq => {
+                    ApiError::STREAM_MSG_DELETE_FAILED.with("no message found")
+                }
+                _ => ApiError::SEQUENCE_NOT_FOUND.with(asked.seq.to_string()),
+            });
         }
         stream.settle(shared);
         Ok(Answer::of(request.verb, stream.store.staged(), |object| {
@@ -232,6 +243,10 @@ fn purge(stream: &mut Stream, shared: &mut Shared, asked: &PurgeRequest) -> u64 
         }
         left -= 1;
         next = seq + 1;
+    }
+    if purged > 0 {
+        let (consumers, mut view) = stream.split(shared);
+        consumers.purged(&mut view);
     }
     stream.store.end_group();
     shared.message = message;
