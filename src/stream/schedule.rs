@@ -185,10 +185,11 @@ pub(super) fn check(
             return Err(ApiError::MESSAGE_SCHEDULES_TTL_INVALID);
         }
     }
-    for rollup in [headers.schedule_rollup, headers.rollup].into_iter().flatten() {
-        if !rollup.is_empty() && !rollup.eq_ignore_ascii_case(b"sub") {
-            return Err(ApiError::MESSAGE_SCHEDULES_ROLLUP_INVALID);
-        }
+    let rolls_up_more = |rollup: Option<&[u8]>| {
+        rollup.is_some_and(|r| !r.is_empty() && !r.eq_ignore_ascii_case(b"sub"))
+    };
+    if rolls_up_more(headers.schedule_rollup) {
+        return Err(ApiError::MESSAGE_SCHEDULES_ROLLUP_INVALID);
     }
     let is_inside = |other: &[u8]| {
         let mut subjects = stream.config.subjects.iter();
@@ -202,6 +203,9 @@ pub(super) fn check(
         if !is_inside(source) || source == target || source == subject {
             return Err(ApiError::MESSAGE_SCHEDULES_SOURCE_INVALID);
         }
+    }
+    if rolls_up_more(headers.rollup) {
+        return Err(ApiError::MESSAGE_SCHEDULES_ROLLUP_INVALID);
     }
     check_scheduler(headers, stream, subject)?;
     Ok(schedule)

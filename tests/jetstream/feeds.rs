@@ -240,3 +240,37 @@ fn rollups_are_followed_where_they_are_allowed() {
         assert_eq!(api.state(stream)["first_seq"], 6, "{stream}");
     }
 }
+
+/// Goal: what another stream has read from a work queue is gone there, and nothing comes twice.
+/// Method: the test stands between the two.
+#[test]
+fn what_was_read_from_a_work_queue_is_gone_there() {
+    let store = tempfile::tempdir().unwrap();
+    let broker = Broker::start(&["-js", "-sd", store.path().to_str().unwrap()]);
+    let mut api = Api::open(&broker);
+    let queue = json!({"name": "O", "subjects": ["o.>"], "retention": "workqueue"});
+    api.done("STREAM.CREATE.O", &queue);
+    for number in 0..5 {
+        api.put(&format!("o.{number}"), "", b"x");
+    }
+    let mut relay = Raw::open_headers(&broker);
+    relay.send("SUB far.API.> 9\r\n");
+    relay.fence();
+    let source = json!({"name": "O", "external": {"api": "far.API"}});
+    api.done("STREAM.CREATE.S", &json!({"name": "S", "sources": [source]}));
+    let request = relay.message();
+    let (head, reply) = (request.headers.unwrap(), request.reply.unwrap());
+    let subject = request.subject.replacen("far", "$JS", 1);
+    let (size, total) = (head.len(), head.len() + request.payload.len());
+    relay.send(format!("HPUB {subject} {reply} {size} {total}\r\n"));
+    relay.send([&head[..], &request.payload, b"\r\n"].concat());
+    await_messages(&mut api, "S", 5);
+    await_messages(&mut api, "O", 0);
+    let names = api.done("CONSUMER.NAMES.O", &Value::Null);
+    let name = names["consumers"][0].as_str().unwrap();
+    assert!(name.starts_with("JS_SRC_") && !name.contains('-'), "{names}");
+    let info = api.done(&format!("CONSUMER.INFO.O.{name}"), &Value::Null);
+    assert_eq!(info["config"]["ack_policy"], "flow_control", "{info}");
+    assert_eq!(info["config"]["durable_name"], name, "{info}");
+    assert_eq!(info["ack_floor"]["stream_seq"], 5, "{info}");
+}

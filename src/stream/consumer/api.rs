@@ -100,7 +100,11 @@ impl Consumers {
         if config.direct || config.sourcing {
             identify(call, identity, answer)?;
         }
-        if config.direct && config.sourcing {
+        let is_sourcing = config.direct && config.sourcing;
+        let is_kept = is_sourcing && view.config.retention != Retention::Limits;
+        if is_kept {
+            keep_sourcing(&mut config);
+        } else if is_sourcing {
             config.name = [&config.name, "-", &view.nuid.name(8)].concat();
         }
         let around = Surroundings {
@@ -115,6 +119,10 @@ impl Consumers {
         let index = match existing.filter(|_| !config.name.is_empty()) {
             Some(index) => {
                 self.update(index, config, request.action, view, ctx)?;
+                if is_kept {
+                    let seq = self.get(index).map_or(0, |consumer| consumer.ack_floor.stream_seq);
+                    self.start_over(index, seq + 1, view, ctx);
+                }
                 index
             }
             None if request.action == ConsumerAction::Update => {
@@ -124,6 +132,22 @@ impl Consumers {
         };
         self.write_info(index, call.verb, view, ctx, &mut answer.body, None);
         Ok(())
+    }
+
+    /// Lets a consumer start anew at `seq`.
+    fn start_over(
+        &mut self,
+        index: u32,
+        seq: u64,
+        view: &mut StreamView<'_>,
+        ctx: &mut Context<'_>,
+    ) {
+        let Some(consumer) = self.get_mut(index) else { return };
+        consumer.start_at(seq);
+        self.keep_state(index, view);
+        // Whoever asks has begun to listen, and the server is not told of its own subscriptions.
+        self.look_for_listener(index, view, ctx);
+        self.touch(index, ctx.now);
     }
 
     fn create_new(
@@ -449,11 +473,7 @@ impl Consumers {
                 return Err(ApiError::CONSUMER_INVALID_RESET.with(refusal));
             }
         }
-        consumer.start_at(seq);
-        self.keep_state(index, view);
-        // Whoever asks has begun to listen, and the server is not told of its own subscriptions.
-        self.look_for_listener(index, view, ctx);
-        self.touch(index, ctx.now);
+        self.start_over(index, seq, view, ctx);
         self.write_info(index, call.verb, view, ctx, body, Some(seq));
         Ok(())
     }
@@ -506,6 +526,17 @@ fn identify(call: &ApiCall<'_>, identity: &str, answer: &mut Answer) -> Result<(
     }
     answer.headers = [b"NATS/1.0\r\n", IDENTITY, b": ", identity.as_bytes(), b"\r\n\r\n"].concat();
     Ok(())
+}
+
+/// What another stream reads from one that keeps messages for its consumers goes when it was read:
+/// its consumer is a durable one that is told so, and goes on where that left off.
+fn keep_sourcing(config: &mut ConsumerConfig) {
+    config.durable_name.clone_from(&config.name);
+    config.direct = false;
+    config.ack_policy = AckPolicy::FlowControl;
+    config.deliver_policy = DeliverPolicy::All;
+    (config.opt_start_seq, config.opt_start_time) = (0, None);
+    (config.ack_wait, config.max_deliver, config.inactive_threshold) = (0, 0, 0);
 }
 
 /// Reads a create request and takes the names from its subject.
