@@ -55,6 +55,16 @@ impl AccessOptions {
         names
     }
 
+    /// Names of the accounts that may use JetStream where it is on: the global one if there is no
+    /// other.
+    pub fn jetstream_account_names(&self) -> Vec<String> {
+        let system = self.system_account_name();
+        let is_alone = self.accounts.iter().all(|account| Some(account.name.as_str()) == system);
+        let own = self.accounts.iter().filter(|account| account.jetstream.is_some());
+        let own = own.map(|account| account.name.clone());
+        own.chain(is_alone.then(|| GLOBAL_ACCOUNT.to_owned())).collect()
+    }
+
     /// Every user with the name of its account.
     pub fn all_users(&self) -> impl Iterator<Item = (&str, &UserOptions)> {
         let global = self.users.iter().map(|user| (GLOBAL_ACCOUNT, user));

@@ -299,6 +299,9 @@ fn apply_number(setting: Setting, number: i64, options: &mut Options) -> Result<
         Setting::HttpPort => {
             options.http_port = i32::try_from(number).map_err(|_| "it is no port")?;
         }
+        Setting::HttpsPort => {
+            options.https_port = i32::try_from(number).map_err(|_| "it is no port")?;
+        }
         Setting::Shards => {
             options.shards = Some(usize::try_from(not_negative()?).map_err(|_| "it is too large")?);
         }
@@ -434,7 +437,8 @@ mod tests {
 
     #[test]
     fn a_flag_of_an_unbuilt_feature_stops_the_start() {
-        for words in [&["-ms", "8222"][..], &["--cluster=nats://x:1"], &["--routes", "nats://x:1"]]
+        for words in
+            [&["--profile", "1"][..], &["--cluster=nats://x:1"], &["--routes", "nats://x:1"]]
         {
             let exit = exit(words);
             assert_eq!(exit.status, 1, "{words:?}");

@@ -432,6 +432,8 @@ fn set(
         Key::LogMaxNum => options.log_max_files = usize::try_from(entry.integer()?).unwrap_or(0),
         Key::PidFile => options.pid_file = entry.text()?.map(PathBuf::from),
         Key::Http
+        | Key::Https
+        | Key::HttpsPort
         | Key::HttpPort
         | Key::HttpBasePath
         | Key::MaxClosedClients
@@ -671,7 +673,7 @@ pub(super) mod tests {
         }
     }
 
-    pub(super) fn read(text: &'static str) -> (Options, Findings) {
+    pub(in super::super) fn read(text: &'static str) -> (Options, Findings) {
         let mut options = Options::default();
         let findings = load("f", &One(text), &mut options).unwrap();
         (options, findings)
@@ -868,10 +870,6 @@ pub(super) mod tests {
         for (text, complaint) in [
             ("mqtt: true", "f:1:0: option \"mqtt\" is not supported yet: it needs MQTT\n"),
             ("mqtt {}", "f:1:0: option \"mqtt\" is not supported yet: it needs MQTT\n"),
-            (
-                "https_port: 8222",
-                "f:1:0: option \"https_port\" is not supported yet: it needs TLS (monitoring over HTTPS)\n",
-            ),
         ] {
             complains(text, complaint);
             assert!(!read(text).1.allow_start());

@@ -49,6 +49,7 @@ pub(super) enum Setting {
     Token,
     Shards,
     HttpPort,
+    HttpsPort,
     PortsFileDir,
     Help,
     HelpTls,
@@ -127,7 +128,6 @@ const fn flag(
     Flag { names, kind, value, group, help, setting }
 }
 
-const HTTPS: Setting = Setting::NotBuilt("TLS (monitoring over HTTPS)");
 const CLUSTERING: Setting = Setting::NotBuilt("clustering");
 
 /// The table. Names and kinds are nats-server's; `shards` is ours.
@@ -138,7 +138,7 @@ pub(super) const FLAGS: &[Flag] = &[
     flag(&["n", "name", "server_name"], Kind::Text, "<name>", Group::Server, Setting::ServerName, "Server name (default: auto)"),
     flag(&["P", "pid"], Kind::Text, "<file>", Group::Server, Setting::PidFile, "File to store PID"),
     flag(&["m", "http_port"], Kind::Int, "<port>", Group::Server, Setting::HttpPort, "Use port for http monitoring, -1 for any (default: none)"),
-    flag(&["ms", "https_port"], Kind::Int, "<port>", Group::Server, HTTPS, "Use port for https monitoring"),
+    flag(&["ms", "https_port"], Kind::Int, "<port>", Group::Server, Setting::HttpsPort, "Use port for https monitoring, -1 for any (default: none)"),
     flag(&["c", "config"], Kind::Text, "<file>", Group::Server, Setting::ConfigFile, "Configuration file"),
     flag(&["t"], Kind::Bool, "", Group::Server, Setting::TestConfig, "Test configuration and exit"),
     flag(&["sl", "signal"], Kind::Text, "<signal>[=<pid>]", Group::Server, Setting::Signal, "Send signal to a running server (ldm, stop, quit, term, reopen, reload); <pid> is a PID or the path to a PID file"),

@@ -53,6 +53,8 @@ pub(super) enum Key {
     PortsFileDir,
     Http,
     HttpPort,
+    Https,
+    HttpsPort,
     HttpBasePath,
     MaxClosedClients,
     ProxyProtocol,
@@ -75,7 +77,11 @@ pub(super) fn find(name: &str) -> Option<Key> {
     found.map(|(_, key)| *key)
 }
 
-const HTTPS: Key = Key::NotBuilt("TLS (monitoring over HTTPS)");
+/// All keys with their names.
+pub(super) fn all() -> impl Iterator<Item = (&'static [&'static str], Key)> {
+    KEYS.iter().copied()
+}
+
 const PROFILING: Key = Key::NotBuilt("profiling over HTTP");
 const TLS: Key = Key::NotBuilt("TLS");
 
@@ -122,6 +128,8 @@ const KEYS: &[(&[&str], Key)] = &[
     (&["ports_file_dir"], Key::PortsFileDir),
     (&["http"], Key::Http),
     (&["http_port", "monitor_port"], Key::HttpPort),
+    (&["https"], Key::Https),
+    (&["https_port"], Key::HttpsPort),
     (&["http_base_path"], Key::HttpBasePath),
     (&["max_closed_clients"], Key::MaxClosedClients),
     (&["server_tags"], Key::ServerTags),
@@ -144,8 +152,6 @@ const KEYS: &[(&[&str], Key)] = &[
     (&["ocsp"], TLS),
     (&["ocsp_cache"], TLS),
     (&["proxies"], Key::NotBuilt("trusted proxies")),
-    (&["https"], HTTPS),
-    (&["https_port"], HTTPS),
     (&["prof_port"], PROFILING),
     (&["prof_block_rate"], PROFILING),
     (&["write_timeout"], Key::NotBuilt("the write timeout policy")),

@@ -10,8 +10,10 @@ use super::Options;
 /// Takes a key that concerns monitoring. Others change nothing.
 pub(super) fn set(key: Key, entry: Entry<'_>, options: &mut Options) -> Result<(), Problem> {
     match key {
-        Key::Http => http(entry, options)?,
+        Key::Http => listener(entry, options, |options| &mut options.http_port)?,
+        Key::Https => listener(entry, options, |options| &mut options.https_port)?,
         Key::HttpPort => options.http_port = port(entry.integer()?),
+        Key::HttpsPort => options.https_port = port(entry.integer()?),
         Key::HttpBasePath => options.http_base_path = entry.text()?.unwrap_or_default(),
         Key::MaxClosedClients => {
             options.max_closed_clients =
@@ -25,11 +27,15 @@ pub(super) fn set(key: Key, entry: Entry<'_>, options: &mut Options) -> Result<(
     Ok(())
 }
 
-/// A port, or `host:port`.
-fn http(entry: Entry<'_>, options: &mut Options) -> Result<(), Problem> {
+/// A port, or `host:port`. HTTP and HTTPS have a port each and one host.
+fn listener(
+    entry: Entry<'_>,
+    options: &mut Options,
+    place: fn(&mut Options) -> &mut i32,
+) -> Result<(), Problem> {
     let text = match &entry.node.value {
         Value::Integer(number) => {
-            options.http_port = port(*number);
+            *place(options) = port(*number);
             return Ok(());
         }
         Value::String(text) => text,
@@ -37,7 +43,7 @@ fn http(entry: Entry<'_>, options: &mut Options) -> Result<(), Problem> {
     };
     let (host, digits) = split_host_port(text).ok_or_else(|| Problem::Address(text.clone()))?;
     let number = digits.parse::<i64>().map_err(|_| Problem::Port(digits.to_owned()))?;
-    options.http_port = port(number);
+    *place(options) = port(number);
     options.http_host = (!host.is_empty()).then(|| host.to_owned());
     Ok(())
 }

@@ -129,6 +129,9 @@ pub struct Options {
     pub http_host: Option<String>,
     /// Monitoring port: 0, the default, is none; [`PORT_ANY`] is any free one.
     pub http_port: i32,
+    /// Monitoring port over TLS, with the certificates of [`Options::tls`]: 0, the default, is
+    /// none; [`PORT_ANY`] is any free one. One of both ports, not both.
+    pub https_port: i32,
     /// What all monitoring paths begin with; empty by default, else with a slash at its start.
     pub http_base_path: String,
     /// Closed connections that monitoring remembers. Default 10,000.
@@ -169,14 +172,17 @@ impl Options {
         u16::try_from(self.port).unwrap_or(0)
     }
 
-    /// Where monitoring listens: host and the port to hand to `bind`. `None`: nowhere.
-    pub fn http_listen(&self) -> Option<(&str, u16)> {
+    /// Where monitoring listens, in clear or over TLS: host and the port to hand to `bind`.
+    /// `None`: nowhere.
+    pub fn monitoring_listen(&self) -> Option<(&str, u16)> {
+        let port = if self.http_port == 0 { self.https_port } else { self.http_port };
+        (port != 0).then(|| (self.monitoring_host(), u16::try_from(port).unwrap_or(0)))
+    }
+
+    /// The address of monitoring, whether it listens or not.
+    pub fn monitoring_host(&self) -> &str {
         let host = self.http_host.as_deref().unwrap_or(&self.host);
-        let host = host.trim_matches(['[', ']']);
-        match self.http_port {
-            0 => None,
-            port => Some((host, u16::try_from(port).unwrap_or(0))),
-        }
+        host.trim_matches(['[', ']'])
     }
 
     /// What an operator should reconsider, for the log when the server starts.
@@ -254,6 +260,7 @@ impl Default for Options {
             proxy_protocol: false,
             http_host: None,
             http_port: 0,
+            https_port: 0,
             http_base_path: String::new(),
             max_closed_clients: 10_000,
             server_tags: Vec::new(),

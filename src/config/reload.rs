@@ -57,7 +57,7 @@ pub fn reload(current: &Options) -> Result<Reload, ReloadError> {
 }
 
 /// What differs, as nats-server says it, in its order.
-fn changes(old: &Options, new: &Options) -> Result<Vec<String>, ReloadError> {
+pub(super) fn changes(old: &Options, new: &Options) -> Result<Vec<String>, ReloadError> {
     for compare in FIXED {
         let (field, old, new) = compare(old, new);
         if old != new {
@@ -106,6 +106,11 @@ fn changes(old: &Options, new: &Options) -> Result<Vec<String>, ReloadError> {
     note(old.password != new.password, "Reloaded: authorization password".to_owned());
     note(old.token != new.token, "Reloaded: authorization token".to_owned());
     note(
+        old.ping_interval != new.ping_interval,
+        format!("Reloaded: ping_interval = {}", go_duration(new.ping_interval)),
+    );
+    note(old.ping_max != new.ping_max, format!("Reloaded: ping_max = {}", new.ping_max));
+    note(
         old.auth_timeout != new.auth_timeout,
         format!("Reloaded: authorization timeout = {}", new.auth_timeout.as_secs_f64()),
     );
@@ -128,13 +133,22 @@ fn changes(old: &Options, new: &Options) -> Result<Vec<String>, ReloadError> {
             false => "Reloaded: fast producers will be stalled".to_owned(),
         },
     );
-    let pid_file = new.pid_file.as_ref().map(|path| path.display().to_string());
-    note(old.pid_file != new.pid_file, format!("Reloaded: pid_file = {}", shown(&pid_file)));
+    let path = |path: &Option<std::path::PathBuf>| {
+        path.as_ref().map(|path| path.display().to_string()).unwrap_or_default()
+    };
+    note(old.pid_file != new.pid_file, format!("Reloaded: pid_file = {}", path(&new.pid_file)));
     note(
-        old.ping_interval != new.ping_interval,
-        format!("Reloaded: ping_interval = {}", go_duration(new.ping_interval)),
+        old.ports_file_dir != new.ports_file_dir,
+        format!("Reloaded: ports_file_dir = {}", path(&new.ports_file_dir)),
     );
-    note(old.ping_max != new.ping_max, format!("Reloaded: ping_max = {}", new.ping_max));
+    note(old.log_file != new.log_file, format!("Reloaded: log_file = {}", path(&new.log_file)));
+    note(old.syslog != new.syslog, format!("Reloaded: syslog = {}", new.syslog));
+    note(
+        old.remote_syslog != new.remote_syslog,
+        format!("Reloaded: remote_syslog = {}", shown(&new.remote_syslog)),
+    );
+    note(old.server_tags != new.server_tags, "Reloaded: tags".to_owned());
+    note(old.server_metadata != new.server_metadata, "Reloaded: metadata".to_owned());
     note(
         old.write_deadline != new.write_deadline,
         format!("Reloaded: write_deadline = {}", go_duration(new.write_deadline)),
@@ -181,16 +195,16 @@ const FIXED: &[Compare] = fixed! {
     "NoSublistCache": disable_sublist_cache, plain;
     "LameDuckDuration": lame_duck_duration, duration;
     "LameDuckGracePeriod": lame_duck_grace_period, duration;
-    "LogFile": log_file, debugged;
     "LogSizeLimit": log_size_limit, plain;
     "LogMaxFiles": log_max_files, plain;
     "HTTPHost": http_host, shown;
     "HTTPPort": http_port, plain;
+    "HTTPSPort": https_port, plain;
     "HTTPBasePath": http_base_path, plain;
+    "ProxyProtocol": proxy_protocol, plain;
+    "AllowNonTLS": allow_non_tls, plain;
+    "LogFormat": log_json, plain;
     "MaxClosedClients": max_closed_clients, plain;
-    "Tags": server_tags, debugged;
-    "Metadata": server_metadata, debugged;
-    "PortsFileDir": ports_file_dir, debugged;
     "StoreDir": store_dir, debugged;
     "JetStream": jetstream, debugged;
     "Shards": shards, debugged;

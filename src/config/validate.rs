@@ -101,8 +101,10 @@ impl Options {
         if self.port != PORT_ANY && u16::try_from(self.port).map_or(true, |port| port == 0) {
             return Err(OptionsError::Port(self.port));
         }
-        if self.http_port != PORT_ANY && u16::try_from(self.http_port).is_err() {
-            return Err(OptionsError::Port(self.http_port));
+        for port in [self.http_port, self.https_port] {
+            if port != PORT_ANY && u16::try_from(port).is_err() {
+                return Err(OptionsError::Port(port));
+            }
         }
         self.validate_websocket()?;
         if self.shards == Some(0) {

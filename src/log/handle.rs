@@ -40,6 +40,34 @@ pub enum LogTarget {
     },
 }
 
+/// A target that is ready to take lines.
+#[derive(Debug)]
+pub struct OpenTarget {
+    pub(super) sink: Sink,
+    /// Whether somebody looks who likes colours.
+    pub(super) colour: bool,
+}
+
+impl OpenTarget {
+    /// Opens a target.
+    ///
+    /// # Errors
+    /// It does not take lines.
+    pub fn open(target: &LogTarget) -> Result<Self, LogError> {
+        let (sink, colour) = match target {
+            LogTarget::Stderr => (Sink::Stderr, io::stderr().is_terminal()),
+            LogTarget::Syslog { remote } => {
+                let opened = Syslog::open(remote.as_deref()).map_err(LogError::Syslog)?;
+                (Sink::Syslog(opened), false)
+            }
+            LogTarget::File { path, bytes_max, files_max } => {
+                (Sink::File(LogFile::open(path, *bytes_max, *files_max)?), false)
+            }
+        };
+        Ok(Self { sink, colour })
+    }
+}
+
 /// How a log starts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogOptions {
@@ -80,16 +108,7 @@ pub struct Log {
 impl Log {
     /// Opens the target and starts the writer thread, which ends with the last handle.
     pub fn start(options: &LogOptions) -> Result<Self, LogError> {
-        let (sink, colour) = match &options.target {
-            LogTarget::Stderr => (Sink::Stderr, io::stderr().is_terminal()),
-            LogTarget::Syslog { remote } => {
-                let opened = Syslog::open(remote.as_deref()).map_err(LogError::Syslog)?;
-                (Sink::Syslog(opened), false)
-            }
-            LogTarget::File { path, bytes_max, files_max } => {
-                (Sink::File(LogFile::open(path, *bytes_max, *files_max)?), false)
-            }
-        };
+        let OpenTarget { sink, colour } = OpenTarget::open(&options.target)?;
         let LogOptions { time, utc, json, .. } = *options;
         let look = Look { pid: std::process::id(), time, utc, json, colour: colour && !json };
         let log = Self::spawn(sink, look)?;
@@ -169,6 +188,12 @@ impl Log {
     pub fn set_look(&self, time: bool, utc: bool) {
         // Without a writer there are no lines.
         let _no_writer = self.entries.send(Entry::Look { time, utc });
+    }
+
+    /// Lines that follow go elsewhere.
+    pub fn set_target(&self, target: OpenTarget) {
+        // Without a writer there are no lines.
+        let _no_writer = self.entries.send(Entry::Target(target));
     }
 
     /// Opens the log file anew and says so in it; on standard error it says that it does not.
@@ -302,6 +327,23 @@ mod tests {
         assert!(log.flush(WAIT));
         assert_eq!(lines(&dir.join("moved")), ["[INF] old"]);
         assert_eq!(lines(&path), ["[INF] File log re-opened"]);
+        std::fs::remove_dir_all(dir).unwrap();
+    }
+
+    #[test]
+    fn lines_go_where_they_are_sent_last() {
+        let dir = temporary("target");
+        let (old, new) = (dir.join("old"), dir.join("new"));
+        let log = file_log(&old, 0, 0);
+        log.info(format_args!("one"));
+        let target = LogTarget::File { path: new.clone(), bytes_max: 0, files_max: 0 };
+        log.set_target(OpenTarget::open(&target).unwrap());
+        log.info(format_args!("two"));
+        assert!(log.flush(WAIT));
+        assert_eq!(
+            (lines(&old), lines(&new)),
+            (vec!["[INF] one".into()], vec!["[INF] two".into()])
+        );
         std::fs::remove_dir_all(dir).unwrap();
     }
 

@@ -22,6 +22,6 @@ mod sink;
 mod syslog;
 mod writer;
 
-pub use handle::{Log, LogOptions, LogTarget, QUEUE_BYTES_MAX};
+pub use handle::{Log, LogOptions, LogTarget, OpenTarget, QUEUE_BYTES_MAX};
 pub use level::Level;
 pub use sink::LogError;

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, Sender};
 use std::sync::Arc;
 
-use super::handle::Shared;
+use super::handle::{OpenTarget, Shared};
 use super::line::{CivilTime, Line, Look};
 use super::sink::Sink;
 use super::Level;
@@ -18,6 +18,8 @@ pub(super) enum Entry {
     Line(Line),
     /// Open the log file anew.
     Reopen,
+    /// Write what is rendered, and then elsewhere.
+    Target(OpenTarget),
     /// Put the time into each line, and in UTC.
     Look {
         time: bool,
@@ -63,6 +65,11 @@ impl Writer {
                 }
             }
             Entry::Reopen => self.reopen(),
+            Entry::Target(OpenTarget { sink, colour }) => {
+                self.write_batch();
+                self.sink = sink;
+                self.look.colour = colour && !self.look.json;
+            }
             Entry::Look { time, utc } => self.look = Look { time, utc, ..self.look },
             Entry::Flush(done) => {
                 self.report_dropped();

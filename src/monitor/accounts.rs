@@ -61,7 +61,7 @@ pub(super) fn accountz<'a>(
             is_system,
             expired: false,
             complete: true,
-            jetstream_enabled: false,
+            jetstream_enabled: facts.jetstream_accounts.contains(account),
             leafnode_connections: 0,
             client_connections: clients,
             subscriptions,

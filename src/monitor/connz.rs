@@ -5,9 +5,9 @@ use std::cmp::Reverse;
 use serde::Serialize;
 
 use super::facts::ServerFacts;
-use super::json::is_zero;
+use super::json::{is_false, is_zero};
 use super::query::{BadRequest, Page, Query, Subscriptions};
-use super::snapshot::{ConnectionSnapshot, SubscriptionSnapshot};
+use super::snapshot::{CertificateShown, ConnectionSnapshot, SubscriptionSnapshot};
 use super::times::{rfc3339, round_trip, uptime};
 
 /// What the page is asked to show.
@@ -185,6 +185,14 @@ struct Entry {
     lang: String,
     #[serde(skip_serializing_if = "String::is_empty")]
     version: String,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    tls_version: &'static str,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    tls_cipher_suite: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    tls_peer_certs: Vec<CertificateShown>,
+    #[serde(skip_serializing_if = "is_false")]
+    tls_first: bool,
     #[serde(skip_serializing_if = "String::is_empty")]
     authorized_user: String,
     #[serde(skip_serializing_if = "String::is_empty")]
@@ -318,6 +326,7 @@ fn entry(
     let is_closed = connection.closed.is_some();
     let (lasted, idle) = (lasted(&connection, now), idle(&connection, now));
     let account = if options.auth { connection.account.as_ref().to_owned() } else { String::new() };
+    let tls = connection.tls.unwrap_or_default();
     let (mut names, mut details) = (Vec::new(), Vec::new());
     match options.subscriptions {
         Subscriptions::No => {}
@@ -353,6 +362,11 @@ fn entry(
         name: connection.name,
         lang: connection.lang,
         version: connection.version,
+        tls_version: tls.version,
+        tls_cipher_suite: tls.cipher_suite,
+        // Who somebody is is shown to those who ask for it.
+        tls_peer_certs: if options.auth { tls.chain } else { Vec::new() },
+        tls_first: tls.first,
         authorized_user: if options.auth { connection.user } else { String::new() },
         // The account that everybody is in by default is not named here.
         account: if account == GLOBAL { String::new() } else { account.clone() },

@@ -46,8 +46,16 @@ pub struct ServerFacts {
     pub http_host: String,
     /// Its port as configured: -1 stays -1.
     pub http_port: i32,
+    /// Port of the monitoring listener over TLS, as configured.
+    pub https_port: i32,
     /// As configured.
     pub http_base_path: String,
+    /// Whether clients must use TLS.
+    pub tls_required: bool,
+    /// Whether clients must show a certificate.
+    pub tls_verify: bool,
+    /// Seconds; 0 without TLS.
+    pub tls_timeout: f64,
     /// Seconds.
     pub auth_timeout: f64,
     /// Bytes.
@@ -78,6 +86,10 @@ pub struct ServerFacts {
     pub metadata: BTreeMap<String, String>,
     /// The system account's name.
     pub system_account: String,
+    /// When the certificate of clients ends, in seconds since 1970; 0 without TLS.
+    pub tls_not_after: u64,
+    /// Names of the accounts that may use JetStream.
+    pub jetstream_accounts: Vec<String>,
     /// All accounts' names, the system account included.
     pub accounts: Vec<String>,
     /// The command line.

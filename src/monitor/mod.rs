@@ -47,6 +47,7 @@ mod subsz;
 mod system;
 mod times;
 mod varz;
+mod wire;
 
 pub use facts::{ServerFacts, WebSocketFacts};
 pub use http::{BODY_BYTES_MAX, HEAD_BYTES_MAX};
@@ -56,11 +57,11 @@ pub use jetstream::{
     STREAMS_MAX,
 };
 pub use pages::Reload;
-pub use server::{Monitor, CONNECTIONS_MAX, HEAD_TIME_MAX};
+pub use server::{Monitor, Update, CONNECTIONS_MAX, HEAD_TIME_MAX};
 pub use snapshot::{
-    AccountTotals, ClosedRing, ConnectionSnapshot, Histogram, LaneDepth, ShardTotals, Slice,
-    SlowConsumers, SubscriptionSnapshot, CLOSED_SUBSCRIPTIONS_MAX, SLICE_CONNECTIONS,
-    SLICE_SUBSCRIPTIONS,
+    AccountTotals, CertificateShown, ClosedRing, ConnectionSnapshot, Histogram, LaneDepth,
+    ShardTotals, Slice, SlowConsumers, SubscriptionSnapshot, TlsShown, CLOSED_SUBSCRIPTIONS_MAX,
+    SLICE_CONNECTIONS, SLICE_SUBSCRIPTIONS,
 };
 pub use system::{
     is_open_to_all, subscriptions as system_subscriptions, Notice, PermissionFacts, ServerCard,

@@ -10,7 +10,7 @@ use super::connz::{choose, connz, connz_of_nobody, ConnzOptions, State};
 use super::debug_vars::debug_vars;
 use super::empty::{gatewayz, leafz, routez};
 use super::facts::ServerFacts;
-use super::healthz::{healthz, HealthzOptions};
+use super::healthz::{healthz, HealthzOptions, JetStreamState};
 use super::http::{clean_path, Request, Response, HTML, NOT_FOUND, TEXT};
 use super::index::index;
 use super::inquiry::Inquirer;
@@ -21,11 +21,13 @@ use super::json;
 use super::metrics;
 use super::process::{Usage, UsageMeter};
 use super::query::{BadRequest, Query, Subscriptions};
+use super::server::Update;
 use super::snapshot::{AccountTotals, ShardTotals};
 use super::subsz::{subsz, SublistStats, SubszOptions};
 use super::system::ServerCard;
 use super::varz::varz;
 use crate::host;
+use crate::tls::TlsContext;
 
 /// Reads the configuration anew, and says why that cannot be.
 pub type Reload = Box<dyn Fn() -> Result<(), String> + Send>;
@@ -42,8 +44,10 @@ enum Style {
 /// Everything a page is made of.
 pub(super) struct Pages {
     facts: ServerFacts,
-    /// Facts after a reload.
-    updates: Receiver<ServerFacts>,
+    /// TLS of the port, if it has any.
+    tls: Option<TlsContext>,
+    /// Facts and certificates after a reload.
+    updates: Receiver<Update>,
     card: ServerCard,
     inquirer: Inquirer,
     reload: Reload,
@@ -54,22 +58,29 @@ pub(super) struct Pages {
 
 impl Pages {
     pub(super) fn new(
-        facts: ServerFacts,
-        updates: Receiver<ServerFacts>,
+        first: Update,
+        updates: Receiver<Update>,
         inquirer: Inquirer,
         reload: Reload,
     ) -> Self {
+        let Update { facts, tls } = first;
         let meter = UsageMeter::new(facts.start_monotonic);
         let card = ServerCard::of(&facts);
-        Self { facts, updates, card, inquirer, reload, requests: BTreeMap::new(), meter }
+        Self { facts, tls, updates, card, inquirer, reload, requests: BTreeMap::new(), meter }
     }
 
-    /// Takes the facts of the last reload.
+    /// Takes the facts and certificates of the last reload.
     pub(super) fn update(&mut self) {
-        while let Ok(facts) = self.updates.try_recv() {
+        while let Ok(Update { facts, tls }) = self.updates.try_recv() {
             self.card = ServerCard::of(&facts);
             self.facts = facts;
+            self.tls = tls;
         }
+    }
+
+    /// TLS of connections that begin now.
+    pub(super) fn tls(&self) -> Option<&TlsContext> {
+        self.tls.as_ref()
     }
 
     pub(super) fn facts(&self) -> &ServerFacts {
@@ -181,7 +192,15 @@ impl Pages {
             "/subsz" => self.subsz(&SubszOptions::parse(query)?, wall, style),
             "/healthz" => {
                 let options = HealthzOptions::parse(query)?;
-                let mut verdict = healthz(&options, is_accepting(&self.inquirer.totals()));
+                let asked = options.ask().filter(|_| facts.jetstream);
+                let snapshot = asked.as_ref().map(|ask| self.jetstream(ask));
+                let state = match &snapshot {
+                    None => JetStreamState::Unasked,
+                    Some(None) => JetStreamState::Silent,
+                    Some(Some(snapshot)) => JetStreamState::On(snapshot),
+                };
+                let accepting = is_accepting(&self.inquirer.totals());
+                let mut verdict = healthz(&options, accepting, state);
                 verdict.status_code = (style == Style::Data).then_some(verdict.http_status);
                 Response::json(verdict.http_status, json::compact(&verdict))
             }
@@ -328,7 +347,7 @@ mod tests {
     fn pages(base: &str) -> Pages {
         let facts = ServerFacts { http_base_path: base.to_owned(), ..ServerFacts::default() };
         let (inquirer, _gone) = lines(1, |_| {});
-        Pages::new(facts, channel().1, inquirer, Box::new(|| Ok(())))
+        Pages::new(Update { facts, tls: None }, channel().1, inquirer, Box::new(|| Ok(())))
     }
 
     fn status(pages: &mut Pages, target: &str) -> u16 {

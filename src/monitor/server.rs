@@ -5,7 +5,7 @@
 //! slot and its buffers, and loses them at its deadline or when a new
 //! connection needs the slot.
 
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, TcpListener as StdListener};
 use std::sync::mpsc::{channel, Sender};
 use std::time::Duration;
@@ -18,7 +18,10 @@ use super::http::{parse, Parsed, Response, HEAD_BYTES_MAX, TEXT};
 use super::inquiry::Inquirer;
 use super::pages::{Pages, Reload};
 use super::system::{line, Desk, Ends, SystemLine};
+use super::wire::{Wire, READ_BYTES};
 use crate::host;
+use crate::log::Log;
+use crate::tls::TlsContext;
 
 /// Connections at one time.
 pub const CONNECTIONS_MAX: usize = 1024;
@@ -56,6 +59,15 @@ pub struct Monitor {
     ends: Ends,
 }
 
+/// What a reload changes.
+#[derive(Debug)]
+pub struct Update {
+    /// What pages show.
+    pub facts: ServerFacts,
+    /// TLS of connections from now on, if the port has TLS.
+    pub tls: Option<TlsContext>,
+}
+
 impl Monitor {
     /// Makes what the thread waits for, without a port.
     ///
@@ -84,27 +96,28 @@ impl Monitor {
         self.line.clone()
     }
 
-    /// Serves until the process ends, in a thread of its own. Facts sent to
-    /// what this returns take the place of the first ones.
+    /// Serves until the process ends, in a thread of its own, over TLS if `first` has any. What
+    /// is sent to what this returns takes the place of the first facts and certificates.
     ///
     /// # Errors
     /// There is no thread to be had.
     pub fn start(
         self,
-        facts: ServerFacts,
+        first: Update,
         inquirer: Inquirer,
         reload: Reload,
-        seed: u64,
-    ) -> io::Result<Sender<ServerFacts>> {
+        (seed, log): (u64, &Log),
+    ) -> io::Result<Sender<Update>> {
         let (updates, news) = channel();
-        let pages = Pages::new(facts, news, inquirer, reload);
+        let pages = Pages::new(first, news, inquirer, reload);
         let desk = Desk::new(self.ends, seed);
         let poll = self.poll;
         let mut listener = self.listener.map(TcpListener::from_std);
         if let Some(listener) = &mut listener {
             poll.registry().register(listener, LISTENER, Interest::READABLE)?;
         }
-        let server = Server { poll, listener, pages, desk, slots: Vec::new(), output_bytes: 0 };
+        let (log, slots) = (log.clone(), Vec::new());
+        let server = Server { poll, listener, pages, desk, log, slots, output_bytes: 0 };
         std::thread::Builder::new().name("monitor".to_owned()).spawn(move || server.run())?;
         Ok(updates)
     }
@@ -115,13 +128,15 @@ struct Server {
     listener: Option<TcpListener>,
     pages: Pages,
     desk: Desk,
+    log: Log,
     slots: Vec<Option<Connection>>,
     /// Bytes of pages that wait to be read, over all connections.
     output_bytes: usize,
 }
 
 struct Connection {
-    stream: TcpStream,
+    wire: Wire,
+    peer: SocketAddr,
     input: Vec<u8>,
     output: Vec<u8>,
     written: usize,
@@ -189,8 +204,8 @@ impl Server {
     fn accept(&mut self) {
         for _ in 0..ACCEPTS_IN_A_ROW {
             let Some(listener) = &self.listener else { return };
-            let stream = match listener.accept() {
-                Ok((stream, _)) => stream,
+            let (stream, peer) = match listener.accept() {
+                Ok(accepted) => accepted,
                 Err(error) if is_out_of_files(&error) => {
                     // Makes room with what it has; the next event tries again.
                     if !self.evict() {
@@ -205,7 +220,7 @@ impl Server {
             if self.slots.iter().flatten().count() >= CONNECTIONS_MAX {
                 self.evict();
             }
-            self.insert(stream);
+            self.insert(stream, peer);
         }
         // There may be more, which cause no event of their own.
         let registry = self.poll.registry();
@@ -214,7 +229,7 @@ impl Server {
         }
     }
 
-    fn insert(&mut self, mut stream: TcpStream) {
+    fn insert(&mut self, mut stream: TcpStream, peer: SocketAddr) {
         let slot = self.slots.iter().position(Option::is_none).unwrap_or_else(|| {
             self.slots.push(None);
             self.slots.len() - 1
@@ -223,9 +238,13 @@ impl Server {
         if self.poll.registry().register(&mut stream, Token(slot), interest).is_err() {
             return;
         }
+        // Whoever was told of a reload sees it: it was sent before that was said.
+        self.pages.update();
+        let Ok(wire) = Wire::new(stream, self.pages.tls()) else { return };
         let now = host::monotonic_ns();
         self.slots[slot] = Some(Connection {
-            stream,
+            wire,
+            peer,
             input: Vec::new(),
             output: Vec::new(),
             written: 0,
@@ -254,7 +273,7 @@ impl Server {
         let Some(connection) = self.slots.get_mut(slot).and_then(Option::as_mut) else { return };
         let before = connection.waiting();
         let room = OUTPUT_BYTES_MAX.saturating_sub(self.output_bytes - before);
-        let left = connection.advance(&mut self.pages, room);
+        let left = connection.advance(&mut self.pages, room, &self.log);
         self.output_bytes = self.output_bytes - before + connection.waiting();
         match left {
             Left::Waiting => {}
@@ -276,7 +295,7 @@ impl Server {
         if let Some(mut connection) = self.slots[slot].take() {
             self.output_bytes -= connection.waiting();
             // Closing the socket takes it out of the queue, too.
-            drop(self.poll.registry().deregister(&mut connection.stream));
+            drop(self.poll.registry().deregister(&mut connection.wire.stream));
         }
     }
 }
@@ -287,7 +306,7 @@ impl Connection {
     }
 
     /// Reads, answers and writes until the socket has no more to give or take.
-    fn advance(&mut self, pages: &mut Pages, room: usize) -> Left {
+    fn advance(&mut self, pages: &mut Pages, room: usize, log: &Log) -> Left {
         for _ in 0..REQUESTS_IN_A_ROW {
             match self.write() {
                 Ok(true) => {}
@@ -298,8 +317,10 @@ impl Connection {
                 return self.throw_away(left);
             }
             if self.stage == Stage::Last {
-                if self.stream.shutdown(std::net::Shutdown::Write).is_err() {
-                    return Left::Over;
+                match self.wire.end() {
+                    Ok(()) => {}
+                    Err(error) if error.kind() == ErrorKind::WouldBlock => return Left::Waiting,
+                    Err(_) => return Left::Over,
                 }
                 self.stage = Stage::Ending { left: LATE_BYTES_MAX };
                 self.deadline = after(host::monotonic_ns(), END_TIME_MAX);
@@ -308,16 +329,31 @@ impl Connection {
             match self.read_request() {
                 Ok(Some(parsed)) => self.answer(parsed, pages, room),
                 Ok(None) => return Left::Waiting,
-                Err(_) => return Left::Over,
+                Err(error) => {
+                    if self.wire.is_handshaking() {
+                        self.report(&error, log);
+                    }
+                    return Left::Over;
+                }
             }
         }
         Left::Busy
     }
 
+    /// In the words of Go's server, behind which nats-server puts it in its log.
+    fn report(&self, error: &io::Error, log: &Log) {
+        let error = match error.kind() {
+            ErrorKind::UnexpectedEof => "EOF".to_owned(),
+            _ => error.to_string(),
+        };
+        let peer = self.peer;
+        log.error(format_args!("monitoring: http: TLS handshake error from {peer}: {error}"));
+    }
+
     /// Writes what waits. Returns whether all of it is written.
     fn write(&mut self) -> io::Result<bool> {
         while self.written < self.output.len() {
-            match self.stream.write(&self.output[self.written..]) {
+            match self.wire.write(&self.output[self.written..]) {
                 Ok(0) => return Err(ErrorKind::WriteZero.into()),
                 Ok(count) => {
                     self.written += count;
@@ -327,6 +363,11 @@ impl Connection {
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
             }
+        }
+        match self.wire.flush() {
+            Ok(()) => {}
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(false),
+            Err(error) => return Err(error),
         }
         if !self.output.is_empty() {
             self.output = Vec::new();
@@ -353,10 +394,7 @@ impl Connection {
                 }
             }
             let old = self.input.len();
-            self.input.resize(old + READ_BYTES, 0);
-            let read = self.stream.read(&mut self.input[old..]);
-            self.input.truncate(old + *read.as_ref().unwrap_or(&0));
-            match read {
+            match self.wire.read(&mut self.input) {
                 Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
                 Ok(_) => {
                     self.moved_at = host::monotonic_ns();
@@ -397,9 +435,9 @@ impl Connection {
     /// Waits for the peer's end: closing with bytes unread would take the
     /// answer back.
     fn throw_away(&mut self, mut left: usize) -> Left {
-        let mut late = [0; READ_BYTES];
         loop {
-            match self.stream.read(&mut late) {
+            self.input.clear();
+            match self.wire.read(&mut self.input) {
                 Ok(0) => return Left::Over,
                 Ok(count) if count < left => left -= count,
                 Ok(_) => return Left::Over,
@@ -416,7 +454,7 @@ impl Connection {
     /// Asks for an event although nothing new has come.
     fn requeue(&mut self, registry: &Registry, slot: usize) {
         let interest = Interest::READABLE | Interest::WRITABLE;
-        if registry.reregister(&mut self.stream, Token(slot), interest).is_err() {
+        if registry.reregister(&mut self.wire.stream, Token(slot), interest).is_err() {
             self.deadline = 0;
         }
     }
@@ -437,8 +475,5 @@ fn is_about_the_peer(error: &io::Error) -> bool {
 
 /// Connections that are taken before others have their turn.
 const ACCEPTS_IN_A_ROW: usize = 64;
-
-/// Bytes of one read.
-const READ_BYTES: usize = 4096;
 
 const _: () = assert!(READ_BYTES <= HEAD_BYTES_MAX);

@@ -3,6 +3,8 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use serde::Serialize;
+
 /// Connections in one slice of an answer.
 pub const SLICE_CONNECTIONS: usize = 64;
 
@@ -236,6 +238,8 @@ pub struct ConnectionSnapshot {
     pub user: String,
     /// The account's name.
     pub account: Arc<str>,
+    /// TLS, if it came by that.
+    pub tls: Option<TlsShown>,
     /// What it was subscribed to, if it is closed.
     pub subscribed: Vec<SubscriptionSnapshot>,
 }
@@ -272,6 +276,30 @@ impl AccountTotals {
         self.out_bytes += other.out_bytes;
         self.slow_consumers += other.slow_consumers;
     }
+}
+
+/// What monitoring shows of a connection's TLS.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TlsShown {
+    /// Version of the protocol.
+    pub version: &'static str,
+    /// Name of the cipher suite.
+    pub cipher_suite: String,
+    /// The certificates that it showed, its own first.
+    pub chain: Vec<CertificateShown>,
+    /// The handshake came before INFO.
+    pub first: bool,
+}
+
+/// A certificate of a client.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct CertificateShown {
+    /// Whom it names.
+    pub subject: String,
+    /// SHA-256 of its public key, in hexadecimal.
+    pub spki_sha256: String,
+    /// SHA-256 of itself, in hexadecimal.
+    pub cert_sha256: String,
 }
 
 /// One subscription.
@@ -380,6 +408,7 @@ impl ConnectionSnapshot {
             version: self.version.clone(),
             user: self.user.clone(),
             account: Arc::clone(&self.account),
+            tls: self.tls.clone(),
             subscribed: Vec::new(),
             ..*self
         }

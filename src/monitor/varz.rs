@@ -23,6 +23,10 @@ pub(super) struct Varz<'a> {
     port: u16,
     #[serde(skip_serializing_if = "is_false")]
     auth_required: bool,
+    #[serde(skip_serializing_if = "is_false")]
+    tls_required: bool,
+    #[serde(skip_serializing_if = "is_false")]
+    tls_verify: bool,
     #[serde(skip_serializing_if = "<[String]>::is_empty")]
     connect_urls: &'a [String],
     max_connections: u64,
@@ -33,7 +37,7 @@ pub(super) struct Varz<'a> {
     http_host: &'a str,
     http_port: i32,
     http_base_path: &'a str,
-    https_port: u16,
+    https_port: i32,
     #[serde(serialize_with = "float")]
     auth_timeout: f64,
     max_control_line: u64,
@@ -85,6 +89,8 @@ pub(super) struct Varz<'a> {
     slow_consumer_stats: ByKind,
     stale_connection_stats: ByKind,
     disk_io_wait_stats: DiskWait,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    tls_cert_not_after: String,
 }
 
 /// A part of the server that is not in use: `{}`.
@@ -137,6 +143,8 @@ pub(super) fn varz<'a>(
         host: &facts.host,
         port: facts.port,
         auth_required: facts.auth_required,
+        tls_required: facts.tls_required,
+        tls_verify: facts.tls_verify,
         connect_urls: &facts.connect_urls,
         max_connections: facts.max_connections,
         max_subscriptions: facts.max_subscriptions,
@@ -145,7 +153,7 @@ pub(super) fn varz<'a>(
         http_host: &facts.http_host,
         http_port: facts.http_port,
         http_base_path: &facts.http_base_path,
-        https_port: 0,
+        https_port: facts.https_port,
         auth_timeout: facts.auth_timeout,
         max_control_line: facts.max_control_line,
         max_payload: facts.max_payload,
@@ -159,7 +167,7 @@ pub(super) fn varz<'a>(
             None => VarzWebSocket::Nothing(Nothing {}),
         },
         jetstream: varz_jetstream(jetstream),
-        tls_timeout: TLS_TIMEOUT_DEFAULT,
+        tls_timeout: if facts.tls_timeout > 0.0 { facts.tls_timeout } else { TLS_TIMEOUT_DEFAULT },
         write_deadline: facts.write_deadline,
         start: rfc3339(facts.start),
         now: rfc3339(now),
@@ -194,6 +202,10 @@ pub(super) fn varz<'a>(
         slow_consumer_stats: ByKind { clients: slow_consumers, ..ByKind::default() },
         stale_connection_stats: ByKind { clients: stale_connections, ..ByKind::default() },
         disk_io_wait_stats: DiskWait::default(),
+        tls_cert_not_after: match facts.tls_not_after {
+            0 => String::new(),
+            seconds => rfc3339(seconds.saturating_mul(1_000_000_000)),
+        },
     }
 }
 

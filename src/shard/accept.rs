@@ -110,9 +110,21 @@ impl Acceptor {
         }
     }
 
-    /// Changes how many connections there may be; those that are there stay.
-    pub(super) fn set_connections_max(&mut self, connections_max: usize) {
+    /// Changes how many connections there may be. Answers with how many are too many, by shard:
+    /// those with the most have to give first.
+    pub(super) fn set_connections_max(&mut self, connections_max: usize) -> Vec<usize> {
         self.connections_max = connections_max;
+        let mut left = self.placed.clone();
+        let mut surplus = vec![0; left.len()];
+        // Nobody at all is let in then, yet whoever is there stays: nats-server's way.
+        let allowed = if connections_max == 0 { usize::MAX } else { connections_max };
+        for _ in allowed..self.connections() {
+            let fullest = left.iter().enumerate().max_by_key(|&(_, &count)| count);
+            let Some((shard, _)) = fullest else { break };
+            left[shard] -= 1;
+            surplus[shard] += 1;
+        }
+        surplus
     }
 
     /// Accepts from a further listener.

@@ -22,6 +22,8 @@ pub(super) enum Message {
     Reload(Arc<Settings>),
     /// Accounts have changed.
     Accounts(Arc<AccountsChange>),
+    /// Close so many connections: there may be fewer from now on.
+    CloseSurplus(usize),
     /// TLS of connections from now on.
     Tls(Option<TlsListener>),
     /// The WebSocket port from now on.

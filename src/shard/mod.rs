@@ -43,4 +43,5 @@ mod versions;
 mod websocket;
 
 pub use placement::PlacementError;
+pub use reload::log_target;
 pub use start::{run, RunError};

@@ -6,33 +6,65 @@ use super::start::{nanoseconds, server_info, Addresses, Identity, RunError};
 use crate::config::{Options, COMPATIBLE_VERSION, MIDGE_VERSION};
 use crate::host;
 use crate::log::Log;
-use crate::monitor::{Monitor, ServerFacts, WebSocketFacts};
+use crate::monitor::{Monitor, ServerFacts, Update, WebSocketFacts};
+use crate::tls::{TlsContext, TlsError, TlsOptions};
 
 /// Makes what the thread waits for, and binds the monitoring port if there is to be one.
 ///
 /// # Errors
-/// The port is taken, or the address none of this machine.
+/// The port is taken, or the address none of this machine; or what is asked for cannot be.
 pub(super) fn bind(
     options: &Options,
     log: &Log,
 ) -> Result<(Monitor, Option<SocketAddr>), RunError> {
     let mut monitor = Monitor::new()?;
-    let Some((host, port)) = options.http_listen() else { return Ok((monitor, None)) };
+    let Some((host, port)) = options.monitoring_listen() else { return Ok((monitor, None)) };
+    let secure = options.https_port != 0;
+    if secure && options.http_port != 0 {
+        let (http, https) = (options.http_port, options.https_port);
+        return Err(RunError::MonitorTwice { http, https });
+    }
+    if secure && options.tls.is_none() {
+        return Err(RunError::MonitorWithoutTls);
+    }
     let refuse = |error: std::io::Error| {
         let shown = shown(host, port);
         RunError::Monitor(format!("listen tcp {shown}: bind: {}", host::go_error_text(&error)))
     };
     let address = monitor.bind(host, port).map_err(refuse)?;
-    log.info(format_args!("Starting http monitor on {}", shown(host, address.port())));
+    let scheme = if secure { "https" } else { "http" };
+    log.info(format_args!("Starting {scheme} monitor on {}", shown(host, address.port())));
     Ok((monitor, Some(address)))
 }
 
-/// What monitoring shows without asking a shard.
-pub(super) fn facts(
+/// TLS as the monitoring port has it: that of clients, but nobody is asked for a certificate.
+/// Reads the files.
+fn tls(options: &Options) -> Result<Option<TlsContext>, TlsError> {
+    let Some(tls) = &options.tls else { return Ok(None) };
+    let alone = TlsOptions { verify: false, pinned_certs: Vec::new(), ..tls.clone() };
+    TlsContext::load(&alone).map(Some)
+}
+
+/// What monitoring shows without asking a shard, and what it serves with.
+///
+/// # Errors
+/// TLS cannot be served as asked.
+pub(super) fn first(
     options: &Options,
     identity: &Identity,
     addresses: Addresses,
     shards: usize,
+) -> Result<Update, TlsError> {
+    let context = tls(options)?;
+    let facts = facts(options, identity, (addresses, shards), context.as_ref());
+    Ok(Update { facts, tls: context.filter(|_| options.https_port != 0) })
+}
+
+fn facts(
+    options: &Options,
+    identity: &Identity,
+    (addresses, shards): (Addresses, usize),
+    context: Option<&TlsContext>,
 ) -> ServerFacts {
     let info = server_info(options, identity, addresses.clients);
     let now = u64::try_from(host::wall_clock_since_epoch().as_nanos()).unwrap_or(0);
@@ -53,8 +85,13 @@ pub(super) fn facts(
         max_subscriptions: options.max_subscriptions as u64,
         ping_interval: nanoseconds(options.ping_interval),
         ping_max: options.ping_max,
-        http_host: options.http_listen().map_or("", |(host, _)| host).to_owned(),
+        http_host: options.monitoring_listen().map_or("", |(host, _)| host).to_owned(),
         http_port: options.http_port,
+        https_port: options.https_port,
+        tls_required: info.tls_required,
+        tls_verify: info.tls_verify,
+        tls_timeout: options.tls.as_ref().map_or(0.0, |tls| tls.timeout.as_secs_f64()),
+        tls_not_after: context.map_or(0, TlsContext::not_after),
         http_base_path: options.http_base_path.clone(),
         auth_timeout: options.auth_timeout.as_secs_f64(),
         max_control_line: options.max_control_line as u64,
@@ -71,23 +108,29 @@ pub(super) fn facts(
         tags: options.server_tags.clone(),
         metadata: options.server_metadata.clone(),
         system_account: options.access.system_account_name().unwrap_or_default().to_owned(),
+        jetstream_accounts: match options.jetstream.enabled {
+            true => options.access.jetstream_account_names(),
+            false => Vec::new(),
+        },
         accounts: options.access.account_names(),
         command_line: shown_command_line(std::env::args()),
     }
 }
 
-/// The facts after a reload: what is not of the configuration stays.
-pub(super) fn facts_of_reload(
+/// The same after a reload: what is not of the configuration stays.
+///
+/// # Errors
+/// TLS cannot be served as asked.
+pub(super) fn of_reload(
     options: &Options,
     identity: &Identity,
     addresses: Addresses,
     before: &ServerFacts,
-) -> ServerFacts {
-    ServerFacts {
-        start: before.start,
-        start_monotonic: before.start_monotonic,
-        ..facts(options, identity, addresses, before.shards)
-    }
+) -> Result<Update, TlsError> {
+    let mut update = first(options, identity, addresses, before.shards)?;
+    update.facts.start = before.start;
+    update.facts.start_monotonic = before.start_monotonic;
+    Ok(update)
 }
 
 fn websocket_facts(options: &Options, address: Option<SocketAddr>) -> Option<WebSocketFacts> {

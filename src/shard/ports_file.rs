@@ -20,6 +20,8 @@ pub(super) struct Ports {
     pub(super) monitoring: Option<SocketAddr>,
     /// For clients over WebSocket, and whether with TLS.
     pub(super) websocket: Option<(SocketAddr, bool)>,
+    /// Whether that is over TLS.
+    pub(super) is_monitoring_secure: bool,
 }
 
 /// The file while it is there.
@@ -72,9 +74,10 @@ impl Content {
                 if address.ip().is_unspecified() { everywhere.collect() } else { vec![address] };
             shown.iter().map(|address| format!("{scheme}://{address}")).collect()
         };
+        let scheme = if ports.is_monitoring_secure { "https" } else { "http" };
         Self {
             nats: urls("nats", ports.client),
-            monitoring: ports.monitoring.map(|at| urls("http", at)).unwrap_or_default(),
+            monitoring: ports.monitoring.map(|at| urls(scheme, at)).unwrap_or_default(),
             websocket: ports
                 .websocket
                 .map_or_else(Vec::new, |(at, is_tls)| urls(if is_tls { "wss" } else { "ws" }, at)),
@@ -101,6 +104,7 @@ mod tests {
             client: "0.0.0.0:1".parse().unwrap(),
             monitoring: Some("[::1]:2".parse().unwrap()),
             websocket: Some(("127.0.0.1:3".parse().unwrap(), true)),
+            is_monitoring_secure: false,
         };
         let content = Content::new(&ports, &interfaces);
         assert_eq!(content.nats, ["nats://127.0.0.1:1", "nats://[::1]:1"]);

@@ -14,6 +14,7 @@ use std::time::Duration;
 use super::accounts::Accounts;
 use super::core::{AccountsChange, CoreConfig, Settings};
 use super::monitoring;
+use super::ports_file::{Ports, PortsFile};
 use super::resolver::Resolver;
 use super::start::{
     core_config, directory, tls_listener, websocket_listener, write_pid_file, Addresses, Identity,
@@ -22,8 +23,8 @@ use super::transport::TlsListener;
 use super::websocket::WebSocketListener;
 use crate::account::Directory;
 use crate::config::{self, Options};
-use crate::log::Log;
-use crate::monitor::ServerFacts;
+use crate::log::{Log, LogTarget, OpenTarget};
+use crate::monitor::{ServerFacts, Update};
 
 /// Threads that fetch accounts over HTTP.
 const FETCHERS: usize = 4;
@@ -41,6 +42,8 @@ pub(super) enum Request {
     Reload(Option<Asker>),
     /// A shard wants to know an account.
     Resolve(Box<str>),
+    /// The server ends; who asks waits until nothing is left to be done here.
+    End(SyncSender<()>),
     /// A thread has asked for an account.
     Fetched {
         account: Box<str>,
@@ -75,6 +78,8 @@ pub(super) struct Reloaded {
     pub(super) tls: Option<TlsListener>,
     /// The WebSocket port.
     pub(super) websocket: Option<Arc<WebSocketListener>>,
+    /// Where the log goes from now on, if that changes.
+    target: Option<OpenTarget>,
 }
 
 /// Knows the options and accounts that hold now.
@@ -89,7 +94,9 @@ pub(super) struct Reloader {
     log: Log,
     versions: Sender<Version>,
     /// What monitoring shows, and where it takes what is new of it.
-    shown: Option<(ServerFacts, Sender<ServerFacts>)>,
+    shown: Option<(ServerFacts, Sender<Update>)>,
+    /// The listeners, and the file that tells of them.
+    ports: Option<(Ports, Option<PortsFile>)>,
 }
 
 /// How long who asks for a reload waits for it.
@@ -117,12 +124,25 @@ impl Reloader {
             log: log.clone(),
             versions,
             shown: None,
+            ports: None,
         };
         (reloader, received)
     }
 
+    /// The ports file goes where reloads say.
+    pub(super) fn moves(&mut self, ports: Ports, file: Option<PortsFile>) {
+        self.ports = Some((ports, file));
+    }
+
+    /// The server ends: its ports mean nothing any more.
+    fn remove_ports_file(&mut self) {
+        if let Some((_, Some(file))) = self.ports.take() {
+            file.remove(&self.log);
+        }
+    }
+
     /// From now on monitoring hears of what a reload changes.
-    pub(super) fn show(&mut self, facts: ServerFacts, updates: Sender<ServerFacts>) {
+    pub(super) fn show(&mut self, facts: ServerFacts, updates: Sender<Update>) {
         self.shown = Some((facts, updates));
     }
 
@@ -163,6 +183,12 @@ impl Reloader {
             Request::Reload(asker) => self.reload(asker),
             Request::Resolve(account) => self.resolve(account),
             Request::Fetched { account, token } => self.take_account(account, token),
+            Request::End(asker) => {
+                self.remove_ports_file();
+                // It may have stopped waiting.
+                drop(asker.try_send(()));
+                false
+            }
         }
     }
 
@@ -245,23 +271,34 @@ impl Reloader {
         let core = core_config(&options, 0, 1, &self.identity, self.addresses, &directory, 0);
         let tls = tls_listener(&options)?;
         let websocket = websocket_listener(&options)?;
+        let shown = self.shown.as_ref().map(|(facts, _)| {
+            monitoring::of_reload(&options, &self.identity, self.addresses, facts)
+        });
+        let shown = shown.transpose()?;
+        let (old, new) = (log_target(&self.options), log_target(&options));
+        let target = if old == new { None } else { Some(OpenTarget::open(&new)?) };
+        // Nothing is refused any more from here on.
         if options.pid_file != self.options.pid_file {
             write_pid_file(&options, &self.log);
+        }
+        if options.ports_file_dir != self.options.ports_file_dir {
+            self.move_ports_file(&options);
+        }
+        if let (Some((facts, updates)), Some(update)) = (&mut self.shown, shown) {
+            *facts = update.facts.clone();
+            // The monitor lives as long as the process.
+            drop(updates.send(update));
         }
         self.directory = directory;
         self.accounts = accounts;
         self.options = options;
         let options = &self.options;
-        if let Some((facts, updates)) = &mut self.shown {
-            *facts = monitoring::facts_of_reload(options, &self.identity, self.addresses, facts);
-            // The monitor lives as long as the process.
-            drop(updates.send(facts.clone()));
-        }
         Ok(Reloaded {
             trace: core.trace.is_some(),
             settings: Arc::new(settings(core)),
             tls,
             websocket,
+            target,
             connections_max: options.max_connections,
             rate_max: options.tls.as_ref().and_then(|tls| tls.connection_rate_limit),
             changes: read.changes,
@@ -269,6 +306,14 @@ impl Reloader {
             log_time: options.log_time,
             log_time_utc: options.log_time_utc,
         })
+    }
+
+    fn move_ports_file(&mut self, options: &Options) {
+        let Some((ports, file)) = &mut self.ports else { return };
+        if let Some(old) = file.take() {
+            old.remove(&self.log);
+        }
+        *file = PortsFile::write(options, ports, &self.log);
     }
 }
 
@@ -279,14 +324,26 @@ pub(super) fn ask(requests: &Sender<Request>) -> Result<(), String> {
     answered.recv_timeout(RELOAD_WAIT).unwrap_or_else(|_| Err("no answer in time".to_owned()))
 }
 
+/// Lets the control plane end what it has begun, and waits for it.
+pub(super) fn end(requests: &Sender<Request>) {
+    let (answer, answered) = sync_channel(1);
+    if requests.send(Request::End(answer)).is_ok() {
+        // One that hangs is not waited for.
+        drop(answered.recv_timeout(RELOAD_WAIT));
+    }
+}
+
 impl Reloaded {
     /// Lets the log be as the new options say.
-    pub(super) fn apply_to(&self, log: &Log) {
+    pub(super) fn apply_to(&mut self, log: &Log) {
         log.set_levels(self.settings.debug, self.trace);
         for line in &self.changes {
             log.info(format_args!("{line}"));
         }
         log.set_look(self.log_time, self.log_time_utc);
+        if let Some(target) = self.target.take() {
+            log.set_target(target);
+        }
     }
 }
 
@@ -322,5 +379,18 @@ fn settings(core: CoreConfig) -> Settings {
         drop_when_high: core.drop_when_high,
         debug: core.debug,
         trace: core.trace,
+    }
+}
+
+/// Where the log goes. A file counts more than a daemon elsewhere, and that more than the one here.
+pub fn log_target(options: &Options) -> LogTarget {
+    if let Some(path) = &options.log_file {
+        let (bytes_max, files_max) = (options.log_size_limit, options.log_max_files);
+        return LogTarget::File { path: path.clone(), bytes_max, files_max };
+    }
+    match &options.remote_syslog {
+        Some(remote) => LogTarget::Syslog { remote: Some(remote.clone()) },
+        None if options.syslog => LogTarget::Syslog { remote: None },
+        None => LogTarget::Stderr,
     }
 }

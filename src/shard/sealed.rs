@@ -54,6 +54,8 @@ impl ShardTask {
                             version: session.version(),
                             cipher_suite: session.cipher_suite(),
                             peer: session.peer(),
+                            chain: session.peer_chain(),
+                            first: transport.is_first(),
                         };
                         self.core.handle_tls(key, facts);
                     }

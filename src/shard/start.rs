@@ -80,6 +80,17 @@ pub enum RunError {
     /// The monitoring port could not be opened.
     #[error("Can't start monitoring: can't listen to the monitor port: {0}")]
     Monitor(String),
+    /// Two monitoring ports, of which there is but one.
+    #[error("Can't start monitoring: can't specify both HTTP ({http}) and HTTPs ({https}) ports")]
+    MonitorTwice {
+        /// As configured.
+        http: i32,
+        /// As configured.
+        https: i32,
+    },
+    /// There is no certificate.
+    #[error("Can't start monitoring: TLS cert and key required for HTTPS")]
+    MonitorWithoutTls,
     /// The ring could not be made.
     #[error(transparent)]
     Ring(#[from] RingError),
@@ -146,7 +157,8 @@ pub fn run(options: &Options, log: &Log) -> Result<(), RunError> {
     let watch = endpoints[0].watch();
     let bells = watch.clone();
     let (monitor, monitoring_address) = monitor;
-    let facts = monitoring::facts(options, &identity, addresses, shards);
+    let first = monitoring::first(options, &identity, addresses, shards)?;
+    let facts = first.facts.clone();
     let (inquirer, mailboxes) = monitor::lines(shards, move |shard| {
         bells.wake(shard);
     });
@@ -244,19 +256,20 @@ pub fn run(options: &Options, log: &Log) -> Result<(), RunError> {
     let ports = Ports {
         client: address,
         monitoring: monitoring_address,
+        is_monitoring_secure: options.https_port != 0,
         websocket: addresses.websocket.map(|at| (at, is_tls)),
     };
     let reload = Box::new({
         let requests = requests.clone();
         move || reload::ask(&requests)
     });
-    let updates = monitor.start(facts.clone(), inquirer, reload, seed)?;
+    let updates = monitor.start(first, inquirer, reload, (seed, log))?;
     reloader.show(facts, updates);
     drop(helpers);
     write_pid_file(options, log);
     announce_websocket(options, log, addresses.websocket);
     announce_ready(options, log, address);
-    let ports_file = PortsFile::write(options, &ports, log);
+    reloader.moves(ports, PortsFile::write(options, &ports, log));
     let service = Service::of_environment(log);
     service.ready(&shown_address(options, address));
     let watchdog = service.watch(watch.clone())?;
@@ -268,6 +281,7 @@ pub fn run(options: &Options, log: &Log) -> Result<(), RunError> {
             watch.wake(0);
         }
     })?;
+    let ending = requests.clone();
     let signal_thread =
         std::thread::Builder::new().name("signals".to_owned()).stack_size(1 << 20).spawn({
             let control = Arc::clone(&control);
@@ -301,9 +315,7 @@ pub fn run(options: &Options, log: &Log) -> Result<(), RunError> {
         }
     }
     drop(watchdog);
-    if let Some(ports_file) = ports_file {
-        ports_file.remove(log);
-    }
+    reload::end(&ending);
     handle.close();
     // The thread cannot fail.
     drop(signal_thread.join());

@@ -477,6 +477,7 @@ impl ShardTask {
             }
             Message::Reload(settings) => self.core.reload(&settings),
             Message::Accounts(change) => self.core.change_accounts(&change),
+            Message::CloseSurplus(count) => self.core.close_surplus(count),
             Message::Tls(tls) => self.set_tls(tls),
             Message::WebSocket(listener) => self.set_websocket(listener),
             Message::LameDuck => self.core.enter_lame_duck(),

@@ -25,6 +25,8 @@ pub(super) struct Transport {
     stage: Stage,
     context: TlsContext,
     optional: bool,
+    /// The handshake began before INFO was sent.
+    first: bool,
     /// Ciphertext that waits to be sent.
     outgoing: Vec<u8>,
     /// What the core handed over is part of the send under way.
@@ -74,6 +76,7 @@ impl Transport {
             stage,
             context: listener.context.clone(),
             optional: listener.optional,
+            first: false,
             outgoing: Vec::new(),
             carries_flight: false,
             failed: None,
@@ -97,6 +100,7 @@ impl Transport {
                     "tls: first record does not look like a TLS handshake".to_owned(),
                 ));
             }
+            self.first = matches!(self.stage, Stage::Silent { .. });
             self.stage = Stage::Session(Box::new(TlsSession::new(&self.context)?));
         }
         let Stage::Session(session) = &mut self.stage else { return Ok(Received::Clear) };
@@ -140,6 +144,11 @@ impl Transport {
             Stage::Session(session) => Some(session),
             Stage::Greeting | Stage::Silent { .. } | Stage::Clear => None,
         }
+    }
+
+    /// Whether the handshake came before INFO.
+    pub(super) fn is_first(&self) -> bool {
+        self.first
     }
 
     /// Whether ciphertext waits to be sent.

@@ -17,7 +17,7 @@ impl ShardTask {
         let versions = self.versions.take();
         for version in versions.iter().flat_map(Receiver::try_iter) {
             match version {
-                Version::Settings(version) => self.take_settings(&version),
+                Version::Settings(mut version) => self.take_settings(&mut version),
                 Version::Accounts(change) => {
                     self.tell_all(|| Message::Accounts(Arc::clone(&change)));
                     self.core.change_accounts(&change);
@@ -34,13 +34,14 @@ impl ShardTask {
         }
     }
 
-    fn take_settings(&mut self, version: &Reloaded) {
-        let log = &self.control.log;
-        version.apply_to(log);
+    fn take_settings(&mut self, version: &mut Reloaded) {
+        let mut surplus = Vec::new();
         if let Some(acceptor) = &mut self.acceptor {
-            acceptor.set_connections_max(version.connections_max);
+            surplus = acceptor.set_connections_max(version.connections_max);
             acceptor.set_rate_max(version.rate_max);
         }
+        self.close_surplus(&surplus);
+        version.apply_to(&self.control.log);
         self.tell_all(|| Message::Reload(Arc::clone(&version.settings)));
         self.tell_all(|| Message::Tls(version.tls.clone()));
         self.set_tls(version.tls.clone());
@@ -51,6 +52,24 @@ impl ShardTask {
         self.say_events();
         let digest = &version.digest;
         self.control.log.info(format_args!("Reloaded server configuration ({digest})"));
+    }
+
+    /// Closes so many connections of each shard.
+    fn close_surplus(&mut self, surplus: &[usize]) {
+        let total: usize = surplus.iter().sum();
+        if total == 0 {
+            return;
+        }
+        for (shard, count) in surplus.iter().copied().enumerate().filter(|(_, count)| *count > 0) {
+            if shard == self.endpoint.own() {
+                self.core.close_surplus(count);
+            } else {
+                self.endpoint.push_control(shard, Message::CloseSurplus(count));
+            }
+        }
+        self.endpoint.wake_parked();
+        let log = &self.control.log;
+        log.info(format_args!("Closed {total} connections to fall within max_connections"));
     }
 
     /// Asks for an account. Without an answer to come, whoever waits for it is let go.

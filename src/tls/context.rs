@@ -11,6 +11,7 @@ use rustls::server::{ClientHello, ResolvesServerCert, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
 use rustls::{RootCertStore, ServerConfig, SupportedCipherSuite};
 use thiserror::Error;
+use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::options::TlsOptions;
 
@@ -19,6 +20,7 @@ use super::options::TlsOptions;
 pub struct TlsContext {
     pub(super) config: Arc<ServerConfig>,
     pub(super) pinned: Arc<[String]>,
+    not_after: u64,
 }
 
 /// Why TLS cannot be served as asked, in nats-server's words where it has any.
@@ -82,12 +84,27 @@ impl TlsContext {
         } else {
             builder.with_no_client_auth()
         };
+        let not_after = keys.first().map_or(0, |key| not_after(key));
         let mut config = builder.with_cert_resolver(Arc::new(ByName(keys)));
         // A resumed session would skip the checks of the client's certificate.
         config.send_tls13_tickets = 0;
         config.session_storage = Arc::new(rustls::server::NoServerSessionStorage {});
-        Ok(Self { config: Arc::new(config), pinned: options.pinned_certs.clone().into() })
+        let pinned = options.pinned_certs.clone().into();
+        Ok(Self { config: Arc::new(config), pinned, not_after })
     }
+
+    /// Until when the first certificate is valid, in seconds since 1970.
+    pub fn not_after(&self) -> u64 {
+        self.not_after
+    }
+}
+
+fn not_after(key: &CertifiedKey) -> u64 {
+    let end = key.end_entity_cert().ok().and_then(|certificate| {
+        let (_, parsed) = X509Certificate::from_der(certificate).ok()?;
+        u64::try_from(parsed.validity().not_after.timestamp()).ok()
+    });
+    end.unwrap_or(0)
 }
 
 /// Leaves only what the options name.

@@ -33,6 +33,9 @@ pub enum SessionError {
     NotPinned,
 }
 
+/// Certificates of a client's chain that are kept for who asks.
+const CHAIN_MAX: usize = 8;
+
 impl TlsSession {
     /// A session whose client has not said anything yet.
     ///
@@ -136,6 +139,12 @@ impl TlsSession {
     pub fn peer(&self) -> Option<PeerIdentity> {
         let certificate = self.connection.peer_certificates()?.first()?;
         PeerIdentity::of(certificate)
+    }
+
+    /// The certificates that the client showed, its own first.
+    pub fn peer_chain(&self) -> Vec<PeerIdentity> {
+        let shown = self.connection.peer_certificates().unwrap_or_default();
+        shown.iter().take(CHAIN_MAX).filter_map(|shown| PeerIdentity::of(shown)).collect()
     }
 
     fn check_pins(&self) -> Result<(), SessionError> {

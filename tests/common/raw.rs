@@ -136,6 +136,14 @@ impl Raw {
         line
     }
 
+    /// The next line, or nothing if the connection has ended before it.
+    pub(crate) fn next_line(&mut self) -> Option<String> {
+        if self.start == self.buffer.len() && !self.fill() {
+            return None;
+        }
+        Some(self.line())
+    }
+
     pub(crate) fn expect_line(&mut self, line: &str) {
         assert_eq!(self.line(), line);
     }
@@ -317,6 +325,11 @@ impl Raw {
         let count = match self.stream.read(&mut self.buffer[old..]) {
             Ok(count) => count,
             Err(error) if error.kind() == ErrorKind::ConnectionReset => 0,
+            // A process that is stopped and goes on is interrupted, if its reads have a limit.
+            Err(error) if error.kind() == ErrorKind::Interrupted => {
+                self.buffer.truncate(old);
+                return self.fill();
+            }
             Err(error) => {
                 self.buffer.truncate(old);
                 panic!("no answer: {error}; unread: {:?}", self.unread());

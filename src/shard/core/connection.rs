@@ -148,6 +148,10 @@ pub struct TlsFacts {
     pub cipher_suite: String,
     /// Who the client's certificate says it is, if it showed one.
     pub peer: Option<PeerIdentity>,
+    /// All certificates that it showed, its own first.
+    pub chain: Vec<PeerIdentity>,
+    /// The handshake came before INFO.
+    pub first: bool,
 }
 
 impl Connection {

@@ -69,6 +69,19 @@ impl Core {
         }
     }
 
+    /// Closes so many of the connections that came last: a limit is lower now.
+    pub fn close_surplus(&mut self, count: usize) {
+        let connections = self.deliverer.connections.iter();
+        let open = connections.filter(|connection| connection.phase == Phase::Open);
+        let mut keys: Vec<(u64, ConnKey)> =
+            open.map(|connection| (connection.client.cid, connection.key)).collect();
+        keys.sort_unstable_by_key(|(cid, _)| std::cmp::Reverse(*cid));
+        for (_, key) in keys.into_iter().take(count) {
+            let error = WireError::MaximumConnectionsExceeded;
+            self.fail(key, error, CloseReason::MaximumConnectionsExceeded);
+        }
+    }
+
     fn judge_again(&mut self, key: ConnKey, old: &Directory) {
         let directory = Arc::clone(&self.config.directory);
         let Some(connection) = self.deliverer.connections.get(key) else { return };

@@ -2,16 +2,17 @@
 
 use std::sync::Arc;
 
-use super::connection::{Connection, Phase};
+use super::connection::{Connection, Phase, TlsFacts};
 use super::label::{account_name, user_of};
 use super::{ConnKey, Core};
 use crate::account::ConnectionType;
 use crate::monitor::{
-    ClosedRing, ConnectionSnapshot, ShardTotals, Slice, SubscriptionSnapshot, SLICE_CONNECTIONS,
-    SLICE_SUBSCRIPTIONS,
+    CertificateShown, ClosedRing, ConnectionSnapshot, ShardTotals, Slice, SubscriptionSnapshot,
+    TlsShown, SLICE_CONNECTIONS, SLICE_SUBSCRIPTIONS,
 };
 use crate::proto::CloseReason;
 use crate::router::{ConnId, SubId, SubscriptionView, INSPECTED};
+use crate::tls::PeerIdentity;
 
 /// Slots of connections that one slice looks at.
 const SLOTS_CONNECTIONS: u32 = 1024;
@@ -175,7 +176,22 @@ pub(super) fn snapshot(connection: &Connection) -> ConnectionSnapshot {
         version: of(|options| &options.version),
         user: user_of(client).to_owned(),
         account: Arc::from(account_name(client)),
+        tls: connection.tls.as_deref().map(tls_shown),
         subscribed: Vec::new(),
+    }
+}
+
+fn tls_shown(tls: &TlsFacts) -> TlsShown {
+    let certificate = |shown: &PeerIdentity| CertificateShown {
+        subject: shown.subject.clone(),
+        spki_sha256: shown.key_sha256.clone(),
+        cert_sha256: shown.certificate_sha256.clone(),
+    };
+    TlsShown {
+        version: tls.version,
+        cipher_suite: tls.cipher_suite.clone(),
+        chain: tls.chain.iter().map(certificate).collect(),
+        first: tls.first,
     }
 }
 
