@@ -30,6 +30,8 @@ mod callout;
 mod certificate;
 mod directory;
 mod exports;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod imports;
 pub mod jwt;
 mod limits;

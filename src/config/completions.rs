@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use super::commands::COMMANDS;
 use super::flags::{Flag, FLAGS};
 use super::usage::is_built;
 
@@ -56,19 +57,31 @@ fn bash() -> String {
     let paths = spellings(flags().filter(|flag| takes_path(flag))).join("|");
     let values =
         spellings(flags().filter(|flag| !flag.value.is_empty() && !takes_path(flag))).join("|");
+    let mut cases = String::new();
+    for command in COMMANDS.iter().filter(|command| !command.flags.is_empty()) {
+        let flags = command.flags.join(" ");
+        let more = if command.takes_server_flags { " $all" } else { "" };
+        let _infallible = write!(
+            cases,
+            "        {}) COMPREPLY=($(compgen -W \"{flags}{more}\" -- \"$word\")); return ;;\n",
+            command.name
+        );
+    }
     format!(
         "_midge() {{\n    local word=${{COMP_WORDS[COMP_CWORD]}} before=${{COMP_WORDS[COMP_CWORD-1]}}\n    \
-         case $before in\n        {paths}) COMPREPLY=($(compgen -f -- \"$word\")); return ;;\n        \
+         local all=\"{all}\"\n    case $before in\n        {paths}) COMPREPLY=($(compgen -f -- \"$word\")); return ;;\n        \
          --signal|-sl) COMPREPLY=($(compgen -W \"{SIGNALS}\" -- \"$word\")); return ;;\n        \
          {values}) return ;;\n        \
          completions) COMPREPLY=($(compgen -W \"bash zsh fish\" -- \"$word\")); return ;;\n    esac\n    \
-         COMPREPLY=($(compgen -W \"{all} {WORDS}\" -- \"$word\"))\n}}\n\
-         complete -F _midge midge\n"
+         case ${{COMP_WORDS[1]}} in\n{cases}    esac\n    \
+         COMPREPLY=($(compgen -W \"$all {words}\" -- \"$word\"))\n}}\n\
+         complete -F _midge midge\n",
+        words = words(),
     )
 }
 
 fn zsh() -> String {
-    let mut script = String::from("#compdef midge\n_arguments \\\n");
+    let mut script = String::from("#compdef midge\nlocal state line\n_arguments -C \\\n");
     for flag in flags() {
         let help = flag.help.replace('\'', "'\\''").replace(['[', ']', ':'], " ");
         for name in flag.names {
@@ -82,7 +95,18 @@ fn zsh() -> String {
             let _infallible = writeln!(script, "  '{name}[{help}]{value}' \\");
         }
     }
-    let _infallible = write!(script, "  '1:command:({WORDS})' \\\n  '2:shell:(bash zsh fish)'\n");
+    let _infallible = write!(
+        script,
+        "  '1:command:({})' \\\n  '*::rest:->rest'\n[[ $state == rest ]] && case $line[1] in\n",
+        words()
+    );
+    for command in COMMANDS {
+        let following = [command.words, command.flags].concat().join(" ");
+        if !following.is_empty() {
+            let _infallible = writeln!(script, "  {}) compadd -- {following} ;;", command.name);
+        }
+    }
+    script.push_str("esac\n");
     script
 }
 
@@ -109,16 +133,26 @@ fn fish() -> String {
         }
         let _infallible = writeln!(script, " -d '{help}'");
     }
-    let _infallible = write!(
-        script,
-        "complete -c midge -n __fish_use_subcommand -a '{WORDS}'\n\
-         complete -c midge -n '__fish_seen_subcommand_from completions' -a 'bash zsh fish'\n"
-    );
+    for command in COMMANDS {
+        let (name, help) = (command.name, command.help.replace('\'', "\\'"));
+        let _infallible =
+            writeln!(script, "complete -c midge -n __fish_use_subcommand -a {name} -d '{help}'");
+        let seen = format!("complete -c midge -n '__fish_seen_subcommand_from {name}'");
+        if !command.words.is_empty() {
+            let _infallible = writeln!(script, "{seen} -a '{}'", command.words.join(" "));
+        }
+        for flag in command.flags {
+            let _infallible = writeln!(script, "{seen} -l {}", flag.trim_start_matches('-'));
+        }
+    }
     script
 }
 
-/// Words that mean something behind the flags.
-const WORDS: &str = "help version completions man";
+/// The commands.
+fn words() -> String {
+    let names: Vec<&str> = COMMANDS.iter().map(|command| command.name).collect();
+    names.join(" ")
+}
 
 const SIGNALS: &str = "ldm stop quit term reopen reload";
 
@@ -140,15 +174,40 @@ mod tests {
     }
 
     #[test]
+    fn every_command_is_completed_by_every_shell() {
+        for shell in ["bash", "zsh", "fish"] {
+            let script = Shell::find(shell).unwrap().script();
+            for command in COMMANDS {
+                assert!(script.contains(command.name), "{shell}: {}", command.name);
+                for flag in command.flags {
+                    let shown = if shell == "fish" { flag.trim_start_matches('-') } else { flag };
+                    assert!(script.contains(shown), "{shell}: {} {flag}", command.name);
+                }
+            }
+        }
+    }
+
+    #[test]
     fn bash_reads_its_script() {
-        let run = std::process::Command::new("bash")
-            .args(["-c", &format!(
-                "set -e; {}\nCOMP_WORDS=(midge --http); COMP_CWORD=1; _midge; echo ${{COMPREPLY[*]}}",
-                bash()
-            )])
-            .output();
-        let Ok(output) = run else { return };
-        let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        assert_eq!(text.trim(), "--http_port", "{}", String::from_utf8_lossy(&output.stderr));
+        for (line, expected) in [
+            ("--http_p", "--http_port"),
+            ("tun", "tune"),
+            ("tune --app", "--apply"),
+            ("config --ta", "--table"),
+            ("config --tlsc", "--tlscert --tlscacert"),
+            ("completions f", "fish"),
+        ] {
+            let at = line.split(' ').count();
+            let script = bash();
+            let run = std::process::Command::new("bash")
+                .args(["-c", &format!(
+                    "set -e; {script}\nCOMP_WORDS=(midge {line}); COMP_CWORD={at}; _midge; echo ${{COMPREPLY[*]}}"
+                )])
+                .output();
+            let Ok(output) = run else { return };
+            let text = String::from_utf8_lossy(&output.stdout).into_owned();
+            let error = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert_eq!(text.trim(), expected, "{line}: {error}");
+        }
     }
 }

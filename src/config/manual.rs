@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use super::commands::COMMANDS;
 use super::completions::spelled;
 use super::flags::{Group, FLAGS};
 use super::usage::{is_built, COMPATIBLE_VERSION, MIDGE_VERSION};
@@ -34,7 +35,20 @@ pub(super) fn manual_page() -> String {
                 write!(page, ".TP\n{}{value}\n{}\n", names.join(", "), escaped(flag.help));
         }
     }
-    page.push_str(COMMANDS);
+    page.push_str(".SH COMMANDS\n");
+    for command in COMMANDS {
+        let mut words = vec![bold(command.name)];
+        if !command.synopsis.is_empty() {
+            words.push(format!("\\fI{}\\fR", escaped(command.synopsis)));
+        }
+        let more = match command.flags {
+            [] => String::new(),
+            flags => format!(" Flags: {}.", escaped(&flags.join(", "))),
+        };
+        let _infallible =
+            write!(page, ".TP\n{}\n{}.{more}\n", words.join(" "), escaped(command.help));
+    }
+    page.push_str(SIGNALS);
     page
 }
 
@@ -46,12 +60,7 @@ fn escaped(text: &str) -> String {
     text.replace('\\', "\\e").replace('-', "\\-")
 }
 
-const COMMANDS: &str = ".SH COMMANDS\n\
-    .TP\n\\fBcompletions\\fR \\fIbash|zsh|fish\\fR\nPrint completions for a shell.\n\
-    .TP\n\\fBman\\fR\nPrint this page.\n\
-    .TP\n\\fBstore check\\fR [\\fIdir\\fR]\nVerify a store that no server has open, and name what is damaged.\n\
-    .TP\n\\fBhelp\\fR, \\fBversion\\fR\nAs \\fB\\-\\-help\\fR and \\fB\\-\\-version\\fR.\n\
-    .SH SIGNALS\n\
+const SIGNALS: &str = ".SH SIGNALS\n\
     .TP\nSIGINT, SIGTERM\nEnd the server.\n\
     .TP\nSIGUSR1\nOpen the log file anew.\n\
     .TP\nSIGUSR2\nLame duck mode: tell clients to go elsewhere, close them over time, end.\n\
@@ -67,6 +76,9 @@ mod tests {
         let page = manual_page();
         for name in FLAGS.iter().filter(|flag| is_built(flag)).flat_map(|flag| flag.names) {
             assert!(page.contains(&bold(&spelled(name))), "{name}");
+        }
+        for command in COMMANDS {
+            assert!(page.contains(&bold(command.name)), "{}", command.name);
         }
         // A line that begins with a dot is a request to the formatter.
         let requests = page.lines().filter(|line| line.starts_with('.'));

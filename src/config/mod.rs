@@ -17,10 +17,14 @@ mod accounts;
 mod authorization;
 mod callout;
 mod cli;
+mod commands;
 mod completions;
+mod effective;
 mod exports;
 mod file;
 mod flags;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod go_number;
 mod grammar;
 mod imports;
@@ -44,6 +48,7 @@ mod validate;
 mod websocket;
 
 pub use cli::parse_command_line;
+pub use effective::run as print_effective;
 pub use invocation::{Exit, Invocation};
 pub use jetstream::{BatchLimits, CipherName, JetStreamOptions, SyncInterval};
 pub use operator_mode::OperatorError;

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use super::commands::{Command, COMMANDS};
 use super::completions::spelled;
 use super::flags::{Flag, Group, Setting, FLAGS};
 
@@ -37,12 +38,10 @@ pub fn help_text() -> String {
             let _infallible = writeln!(text, "    {:<33}{}", synopsis(flag), flag.help);
         }
     }
-    text.push_str(
-        "\nCommands:\n    completions bash|zsh|fish        Print completions for a shell\n    \
-         man                              Print the manual page\n    \
-         store check                      Verify a store offline; see midge store --help\n    \
-         tune                             Check this machine; see midge tune --help\n",
-    );
+    text.push_str("\nCommands:\n");
+    for Command { name, synopsis, help, .. } in COMMANDS {
+        let _infallible = writeln!(text, "    {:<33}{help}", format!("{name} {synopsis} "));
+    }
     text.push_str("\nFlags of nats-server whose feature is not built yet stop the start.\n\n");
     text
 }
@@ -95,5 +94,6 @@ mod tests {
         assert!(help.contains("--tlscert"));
         assert!(!help.contains("--cluster"));
         assert!(!help.contains("Cluster Options"));
+        assert!(help.contains("    tune [--apply|--revert]          Check this machine\n"));
     }
 }
