@@ -20,6 +20,7 @@
 //! - [`account`]: users, permissions, mappings, limits: who may do what (*pure*)
 //! - [`tune`]: `midge tune`: checks the machine and sets what can be set
 //! - [`inspect`]: `midge store check`: what of a store is damaged
+//! - [`top`]: `midge top`: a running server's shards and connections, from its monitoring port
 //! - [`config`]: options, command line, configuration file
 //! - [`log`]: log lines through a bounded queue to one writer thread
 //! - [`websocket`]: the upgrade of HTTP connections, and the frames after it (*pure*)
@@ -43,5 +44,6 @@ pub mod store;
 pub mod stream;
 pub mod subject;
 pub mod tls;
+pub mod top;
 pub mod tune;
 pub mod websocket;

@@ -4,9 +4,9 @@ use std::ffi::OsString;
 use std::io::Write;
 use std::process::ExitCode;
 
-use midge::config::{parse_command_line, Exit, Invocation, Options};
-use midge::log::{Log, LogOptions, LogTarget};
-use midge::{inspect, shard, tune};
+use midge::config::{parse_command_line, print_effective, Exit, Invocation, Options};
+use midge::log::{Log, LogOptions};
+use midge::{inspect, shard, top, tune};
 
 fn main() -> ExitCode {
     if let Some(exit) = command(std::env::args_os().skip(1)) {
@@ -28,6 +28,8 @@ fn main() -> ExitCode {
 /// What a first argument that is a word does instead of serving.
 fn command(mut words: impl Iterator<Item = OsString>) -> Option<Exit> {
     match words.next()?.to_str()? {
+        "config" => Some(print_effective(words.collect())),
+        "top" => Some(top::run(words.collect())),
         "tune" => Some(tune::run(words.collect(), &mut tune::LocalSystem)),
         "store" => Some(inspect::run(words.collect())),
         _ => None,
@@ -58,25 +60,12 @@ fn serve(options: &Options) -> ExitCode {
 
 fn log_options(options: &Options) -> LogOptions {
     LogOptions {
-        target: log_target(options),
+        target: shard::log_target(options),
         debug: options.debug,
         trace: options.trace,
         time: options.log_time,
         utc: options.log_time_utc,
         json: options.log_json,
-    }
-}
-
-/// A file counts more than a daemon elsewhere, and that more than the one here.
-fn log_target(options: &Options) -> LogTarget {
-    if let Some(path) = &options.log_file {
-        let (bytes_max, files_max) = (options.log_size_limit, options.log_max_files);
-        return LogTarget::File { path: path.clone(), bytes_max, files_max };
-    }
-    match &options.remote_syslog {
-        Some(remote) => LogTarget::Syslog { remote: Some(remote.clone()) },
-        None if options.syslog => LogTarget::Syslog { remote: None },
-        None => LogTarget::Stderr,
     }
 }
 

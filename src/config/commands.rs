@@ -34,8 +34,8 @@ pub(super) const COMMANDS: &[Command] = &[
     command("help", "", "As --help"),
     command("man", "", "Print the manual page"),
     Command {
-        flags: &["--json"],
         words: &["check"],
+        takes_server_flags: true,
         ..command("store", "check [<dir>]", "Verify a store that no server has open")
     },
     Command {

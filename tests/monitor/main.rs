@@ -19,6 +19,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod advisories;
 mod connections;
 mod hostile;
 mod http;
@@ -26,4 +27,6 @@ mod metrics;
 mod pages;
 mod prometheus;
 mod proxied;
+mod secure;
 mod startup;
+mod top;
