@@ -20,6 +20,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod advisories;
 mod async_client;
 mod auth;
 mod callout;
@@ -41,6 +42,7 @@ mod prefixes;
 mod queues;
 mod reload;
 mod shards;
+mod signals;
 mod store_check;
 mod store_key;
 mod subjects;

@@ -74,3 +74,65 @@ fn limits_of_a_file_take_effect_at_once() {
     raw.send_doomed("PUB a 11\r\n");
     raw.expect_fatal("Maximum Payload Violation");
 }
+
+#[test]
+fn a_lower_limit_closes_the_connections_beyond_it() {
+    let broker = config("max_connections: 10");
+    let mut all: Vec<Raw> = (0..8).map(|_| Raw::open(&broker)).collect();
+    reload(&broker, "max_connections: 3");
+    broker.wait_log("Closed 5 connections to fall within max_connections");
+    broker.wait_log("Reloaded: max_connections = 3");
+    // Which ones it is is the broker's choice: those that are left answer.
+    let mut left = 0;
+    for raw in &mut all {
+        raw.send_doomed("PING\r\n");
+        match raw.next_line().as_deref() {
+            Some("PONG") => left += 1,
+            Some("-ERR 'maximum connections exceeded'") => raw.expect_eof(),
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(left, 3);
+    let mut more = Raw::connect(&broker);
+    more.expect_fatal("maximum connections exceeded");
+}
+
+#[test]
+fn the_log_moves_to_another_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let (one, two) = (folder.path().join("one.log"), folder.path().join("two.log"));
+    let text = |file: &std::path::Path| format!("log_file: '{}'", file.display());
+    let broker = config("");
+    reload_to(&broker, &text(&one), &one, "Reloaded server configuration (sha256:");
+    broker.wait_log(&format!("Reloaded: log_file = {}", one.display()));
+    reload_to(&broker, &text(&two), &two, "Reloaded server configuration (sha256:");
+    let old = std::fs::read_to_string(&one).unwrap();
+    assert!(old.contains(&format!("Reloaded: log_file = {}", two.display())), "{old}");
+    assert_eq!(old.matches("Reloaded server configuration").count(), 1, "{old}");
+}
+
+/// Reloads a broker whose log goes to `file` then, and waits until `line` stands there.
+fn reload_to(broker: &Broker, text: &str, file: &std::path::Path, line: &str) {
+    broker.rewrite_config(text);
+    broker.signal("HUP");
+    let limit = std::time::Instant::now() + crate::common::PATIENCE;
+    while !std::fs::read_to_string(file).unwrap_or_default().contains(line) {
+        assert!(std::time::Instant::now() < limit, "no {line:?} in {}", file.display());
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn the_ports_file_moves_to_another_directory() {
+    let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let files = |folder: &tempfile::TempDir| std::fs::read_dir(folder.path()).unwrap().count();
+    let text =
+        |folder: &tempfile::TempDir| format!("ports_file_dir: '{}'", folder.path().display());
+    let mut broker = config(&text(&one));
+    reload(&broker, &text(&two));
+    broker.wait_log("Reloaded: ports_file_dir = ");
+    assert_eq!((files(&one), files(&two)), (0, 1));
+    broker.signal("TERM");
+    assert!(broker.wait_exit(crate::common::PATIENCE).success());
+    assert_eq!((files(&one), files(&two)), (0, 0));
+}
