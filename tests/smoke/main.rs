@@ -16,10 +16,14 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod stage;
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Mutex;
 
 use common::Broker;
+use stage::Stage;
 
 /// Where the scripts lie.
 const HERE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/smoke");
@@ -47,6 +51,7 @@ fn skip(what: &str, why: &str) {
 
 /// A virtual environment that holds the client, made once.
 fn python() -> Result<PathBuf, String> {
+    let _alone = MAKING.lock();
     let venv = Path::new(TARGET).join("smoke-python");
     let python = venv.join("bin/python");
     let requirements = format!("{HERE}/requirements.txt");
@@ -59,9 +64,10 @@ fn python() -> Result<PathBuf, String> {
 
 /// A folder with the script and, beside it, the client.
 fn node() -> Result<PathBuf, String> {
+    let _alone = MAKING.lock();
     let folder = Path::new(TARGET).join("smoke-node");
     std::fs::create_dir_all(&folder).map_err(|error| error.to_string())?;
-    for file in ["package.json", "package-lock.json", "smoke.js"] {
+    for file in ["package.json", "package-lock.json", "smoke.js", "scenarios.js"] {
         let source = format!("{HERE}/node/{file}");
         std::fs::copy(source, folder.join(file)).map_err(|error| error.to_string())?;
     }
@@ -69,8 +75,11 @@ fn node() -> Result<PathBuf, String> {
     if run(Command::new("npm").arg("ls").current_dir(&folder)).is_err() {
         run(Command::new("npm").arg("ci").current_dir(&folder))?;
     }
-    Ok(folder.join("smoke.js"))
+    Ok(folder)
 }
+
+/// The tools of both tests of a language, made by one of them while the other waits.
+static MAKING: Mutex<()> = Mutex::new(());
 
 fn smoke(program: &Path, script: &Path) {
     let broker = Broker::start(&[]);
@@ -91,7 +100,7 @@ fn the_python_client_works() {
 #[test]
 fn the_javascript_client_works() {
     match node() {
-        Ok(script) => smoke(Path::new("node"), &script),
+        Ok(folder) => smoke(Path::new("node"), &folder.join("smoke.js")),
         Err(why) => skip("the smoke test of the JavaScript client", &why),
     }
 }
@@ -117,5 +126,28 @@ fn the_examples_work() {
             Ok(text) => eprintln!("{}\n{text}", script.display()),
             Err(text) => panic!("{text}"),
         }
+    }
+}
+
+fn play(program: &Path, script: &Path) {
+    match Stage::play(Command::new(program).arg(script)) {
+        Ok(text) => eprintln!("{text}"),
+        Err(text) => panic!("{text}"),
+    }
+}
+
+#[test]
+fn the_python_client_gets_through_a_brokers_life() {
+    match python() {
+        Ok(python) => play(&python, &Path::new(HERE).join("scenarios.py")),
+        Err(why) => skip("the scenarios of the Python client", &why),
+    }
+}
+
+#[test]
+fn the_javascript_client_gets_through_a_brokers_life() {
+    match node() {
+        Ok(folder) => play(Path::new("node"), &folder.join("scenarios.js")),
+        Err(why) => skip("the scenarios of the JavaScript client", &why),
     }
 }
