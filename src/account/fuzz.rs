@@ -95,7 +95,7 @@ mod tests {
     use std::path::Path;
 
     #[test]
-    #[expect(clippy::disallowed_methods, clippy::unwrap_used, reason = "a test reads its seeds")]
+    #[expect(clippy::disallowed_methods, reason = "a test reads its seeds")]
     fn mappings_corpus_holds() {
         let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz/corpus/mappings");
         let Ok(seeds) = std::fs::read_dir(corpus) else { return };

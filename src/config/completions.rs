@@ -61,9 +61,9 @@ fn bash() -> String {
     for command in COMMANDS.iter().filter(|command| !command.flags.is_empty()) {
         let flags = command.flags.join(" ");
         let more = if command.takes_server_flags { " $all" } else { "" };
-        let _infallible = write!(
+        let _infallible = writeln!(
             cases,
-            "        {}) COMPREPLY=($(compgen -W \"{flags}{more}\" -- \"$word\")); return ;;\n",
+            "        {}) COMPREPLY=($(compgen -W \"{flags}{more}\" -- \"$word\")); return ;;",
             command.name
         );
     }

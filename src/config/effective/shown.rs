@@ -21,9 +21,9 @@ pub(super) enum Shown {
     Text(String),
     /// There is one, and that is all that is said.
     Secret,
-    List(Vec<Shown>),
+    List(Vec<Self>),
     /// Keys in the order they are shown.
-    Block(Vec<(String, Shown)>),
+    Block(Vec<(String, Self)>),
 }
 
 impl Shown {
