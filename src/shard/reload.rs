@@ -185,8 +185,7 @@ impl Reloader {
             Request::Fetched { account, token } => self.take_account(account, token),
             Request::End(asker) => {
                 self.remove_ports_file();
-                // It may have stopped waiting.
-                drop(asker.try_send(()));
+                let _it_may_have_stopped_waiting = asker.try_send(());
                 false
             }
         }
@@ -328,8 +327,7 @@ pub(super) fn ask(requests: &Sender<Request>) -> Result<(), String> {
 pub(super) fn end(requests: &Sender<Request>) {
     let (answer, answered) = sync_channel(1);
     if requests.send(Request::End(answer)).is_ok() {
-        // One that hangs is not waited for.
-        drop(answered.recv_timeout(RELOAD_WAIT));
+        let _one_that_hangs_is_left_alone = answered.recv_timeout(RELOAD_WAIT);
     }
 }
 

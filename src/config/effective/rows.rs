@@ -103,6 +103,14 @@ pub(super) const ROWS: &[Row] = rows![
     "" ["system_account", "system"], "text", restart, None, "accounts { A {} }, system_account: A", O(|o| Shown::optional(o.access.system_account.as_ref())), "Name of the system account; `$SYS` if unset";
     "" ["no_system_account", "no_system", "no_sys_acc"], "boolean", restart, None, "no_system_account: true", O(|o| Shown::Bool(o.access.no_system_account)), "There is no system account";
 
+    "" ["operator", "operators", "root", "roots", "root_operator", "root_operators"], "token, file or list", restart, None, "", File, "Operators whose accounts are believed: operator mode";
+    "" ["trusted", "trusted_keys"], "list of keys", restart, None, "", File, "Public keys of operators without a token";
+    "" ["resolver", "account_resolver", "accounts_resolver"], "MEMORY, URL(...) or block", restart, None, "", File, "Where tokens of accounts are found";
+    "" ["resolver_tls"], "block", restart, None, "", File, "TLS towards a resolver at a URL";
+    "" ["resolver_preload"], "block", reload, None, "", File, "Tokens of accounts by their public key, to begin with";
+    "" ["resolver_pinned_accounts"], "list of keys", reload, None, "", File, "Accounts that users may log in to; none is all";
+    "" ["default_sentinel"], "token", reload, None, "", File, "Token of clients that show none";
+
     "" ["max_connections", "max_conn"], "integer", reload, None, "max_connections: 7", O(|o| Shown::number(o.max_connections)), "Client connections at one time";
     "" ["max_subscriptions", "max_subs"], "integer", restart, None, "max_subscriptions: 7", O(|o| Shown::number(o.max_subscriptions)), "Subscriptions of one connection; 0 is no limit";
     "" ["max_sub_tokens", "max_subscription_tokens"], "integer 1 to 255", restart, None, "max_sub_tokens: 7", O(|o| o.max_sub_tokens.map_or(Shown::Unset, Shown::number)), "Tokens in the subject of a subscription";
@@ -159,6 +167,7 @@ pub(super) const ROWS: &[Row] = rows![
 
     "" ["jetstream"], "boolean or block", restart, Some(S::JetStream), "jetstream: true", Others, "Streams are kept, and how";
     "" ["store_dir", "storedir"], "directory", restart, Some(S::StoreDir), "store_dir: \"d\"", Others, "`store_dir` of the `jetstream` block, which is where it is shown";
+    "" ["feature_flags"], "block of booleans", restart, None, "feature_flags { js_ack_fc_v2: true }", File, "What is not the default yet: `js_ack_fc_v2` is known";
     "jetstream" ["enabled", "enable"], "boolean", restart, None, "jetstream { enabled: true }", O(|o| Shown::Bool(o.jetstream.enabled)), "Streams are kept; a block that does not say so is";
     "jetstream" ["store_dir", "storedir"], "directory", restart, None, "jetstream { store_dir: \"d\" }", O(|o| Shown::path(o.store_dir.as_ref())), "Where streams are kept; unset: a directory for temporary files";
     "jetstream" ["max_memory_store", "max_mem_store", "max_mem"], "size", restart, None, "jetstream { max_mem: 1G }", O(|o| o.jetstream.max_memory.map_or(Shown::Unset, Shown::number)), "Bytes of all streams in memory; unset: three quarters of the memory";
