@@ -154,9 +154,13 @@ impl Acceptor {
         }
     }
 
-    /// Stops listening: new connections are refused by the kernel.
+    /// Stops listening: new connections are refused by the kernel, at once, although the ring may
+    /// hold a socket for a moment yet.
     pub(super) fn close(&mut self) {
-        self.listeners.clear();
+        for (listener, _) in self.listeners.drain(..) {
+            // One that does not listen any more is what is asked for.
+            drop(socket::shutdown(listener.as_fd()));
+        }
         self.retry_at = None;
     }
 

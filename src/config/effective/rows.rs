@@ -140,6 +140,8 @@ pub(super) const ROWS: &[Row] = rows![
     "tls" ["handshake_first", "first", "immediate"], "boolean, duration, auto", reload, None, "", O(|o| tls(o, |tls| handshake_first(tls.handshake_first))), "The handshake comes before INFO, or does if it begins in time";
     "" ["allow_non_tls"], "boolean", restart, None, "allow_non_tls: true", O(|o| Shown::Bool(o.allow_non_tls)), "Clients may go without TLS";
 
+    "" ["websocket", "ws"], "block", restart, None, "", File, "The WebSocket port: address, TLS, origins, compression; a reload reads its certificates anew";
+
     "" ["http"], "host:port or port", restart, None, "http: \"127.0.0.1:8222\"", O(|o| listener(o, o.http_port)), "Monitoring, and on which address";
     "" ["http_port", "monitor_port"], "integer", restart, Some(S::HttpPort), "http_port: 8222", O(|o| alone(o, o.http_port)), "Port of monitoring; 0 is none, -1 any free one";
     "" ["https"], "host:port or port", restart, None, "https: \"127.0.0.1:8222\"", O(|o| listener(o, o.https_port)), "Monitoring over TLS, and on which address";
@@ -311,8 +313,8 @@ mod tests {
     #[test]
     fn every_field_of_the_options_is_shown() {
         let this = include_str!("rows.rs");
-        // Shown as `accounts` and the like, or as the head of the page.
-        let elsewhere = ["config_file", "config_digest"];
+        // Shown as the file has it, or as the head of the page.
+        let elsewhere = ["websocket", "config_file", "config_digest"];
         for line in include_str!("../options.rs").lines() {
             let field = line.strip_prefix("    pub ").and_then(|rest| rest.split_once(": "));
             let Some((name, _)) = field.filter(|(name, _)| !name.contains(' ')) else { continue };
