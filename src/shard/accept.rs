@@ -157,9 +157,9 @@ impl Acceptor {
     /// Stops listening: new connections are refused by the kernel, at once, although the ring may
     /// hold a socket for a moment yet.
     pub(super) fn close(&mut self) {
-        for (listener, _) in self.listeners.drain(..) {
+        for listener in self.listeners.drain(..) {
             // One that does not listen any more is what is asked for.
-            drop(socket::shutdown(listener.as_fd()));
+            drop(socket::shutdown(listener.descriptor.as_fd()));
         }
         self.retry_at = None;
     }
