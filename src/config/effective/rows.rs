@@ -132,6 +132,8 @@ pub(super) const ROWS: &[Row] = rows![
     "tls" ["certs", "certificates"], "list of blocks", reload, None, "", O(|o| tls(o, further_certificates)), "More pairs of `cert_file` and `key_file`, chosen by the name a client asks for";
     "tls" ["ca_file"], "file", reload, Some(S::TlsCaCert), "", O(|o| tls(o, |tls| Shown::path(tls.ca_file.as_ref()))), "Authorities that client certificates are checked against";
     "tls" ["verify"], "boolean", reload, Some(S::TlsVerify), "", O(|o| tls(o, |tls| Shown::Bool(tls.verify))), "Clients must show a certificate";
+    "tls" ["verify_and_map"], "boolean", reload, None, "", O(|o| tls(o, |tls| Shown::Bool(tls.map))), "They must, and it names their user";
+    "tls" ["connection_rate_limit"], "integer", reload, None, "", O(|o| tls(o, |tls| tls.connection_rate_limit.map_or(Shown::Unset, Shown::number))), "Handshakes in a second";
     "tls" ["timeout"], "duration or seconds", reload, None, "", O(|o| tls(o, |tls| Shown::duration(tls.timeout))), "How long a handshake may take; 2s if unset";
     "tls" ["min_version"], "1.2 or 1.3", reload, None, "", O(|o| tls(o, |tls| Shown::text(if tls.only_tls13 { "1.3" } else { "1.2" }))), "The lowest version";
     "tls" ["cipher_suites"], "list of texts", reload, None, "", O(|o| tls(o, |tls| Shown::texts(&tls.cipher_suites))), "Suites by their IANA names; unset: the safe ones";
