@@ -359,6 +359,7 @@ fn take_delivery(
         remote.phase = Phase::Running(ctx.now.saturating_add(SILENCE_MAX));
     }
     if incoming.headers.starts_with(STATUS) {
+        feed.active = ctx.now;
         return take_status(stream, feed, incoming, ctx);
     }
     let Some(place) = place_of_ack(incoming.reply) else { return Step::Goes };

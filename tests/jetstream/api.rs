@@ -12,7 +12,15 @@ pub(crate) struct Api {
 
 impl Api {
     pub(crate) fn open(broker: &Broker) -> Self {
-        let mut raw = Raw::open_headers(broker);
+        Self::new(Raw::open_headers(broker))
+    }
+
+    /// The same, with these options of CONNECT.
+    pub(crate) fn open_with(broker: &Broker, options: &str) -> Self {
+        Self::new(Raw::open_with(broker, options))
+    }
+
+    fn new(mut raw: Raw) -> Self {
         raw.send("SUB in.> 1\r\n");
         raw.fence();
         Self { raw, asked: 0 }

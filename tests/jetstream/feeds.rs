@@ -274,3 +274,31 @@ fn what_was_read_from_a_work_queue_is_gone_there() {
     assert_eq!(info["config"]["durable_name"], name, "{info}");
     assert_eq!(info["ack_floor"]["stream_seq"], 5, "{info}");
 }
+
+#[test]
+fn a_stream_of_another_account_is_a_source() {
+    let store = tempfile::tempdir().unwrap();
+    let broker = config(&format!(
+        "listen: \"127.0.0.1:-1\"\njetstream {{ store_dir: {:?} }}\nno_auth_user: a\naccounts {{
+          A {{ jetstream: enabled, users: [{{user: a, password: a}}]
+            exports: [{{service: \"$JS.API.>\", response: stream}}, {{stream: \"d.>\"}},
+              {{service: \"$JS.FC.>\"}}] }}
+          B {{ jetstream: enabled, users: [{{user: b, password: b}}]
+            imports: [{{service: {{account: A, subject: \"$JS.API.>\"}}, to: \"JA.API.>\"}},
+              {{stream: {{account: A, subject: \"d.>\"}}}},
+              {{service: {{account: A, subject: \"$JS.FC.>\"}}}}] }} }}",
+        store.path()
+    ));
+    let mut api = Api::open(&broker);
+    origin(&mut api, 5);
+    let options = r#"{"verbose":false,"headers":true,"user":"b","pass":"b"}"#;
+    let mut other = Api::open_with(&broker, options);
+    let external = json!({"api": "JA.API", "deliver": "d.b"});
+    let source = json!({"name": "O", "external": external});
+    other.done("STREAM.CREATE.S", &json!({"name": "S", "sources": [source]}));
+    await_messages(&mut other, "S", 5);
+    api.put("o.9", "", b"m9");
+    await_messages(&mut other, "S", 6);
+    let header = source_header(&mut other, "S", 6);
+    assert!(header.starts_with("O:g50cAuKj 6 > > o.9 "), "{header}");
+}
