@@ -145,3 +145,40 @@ fn a_store_that_has_stopped_acknowledges_nothing() {
     let mut again = reopen(rig.disk.cut(Cut::Keep), 4);
     assert_eq!(again.owner.dump(), (before, 0));
 }
+
+/// Whether a check fails.
+fn is_noticed(check: impl FnOnce()) -> bool {
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(check)).is_err()
+}
+
+/// The tests themselves are tested: a store that acknowledges what is not durable must fail them.
+#[test]
+fn a_store_that_acknowledges_early_is_noticed() {
+    let mut rig = reopen(FaultyDisk::default(), 9);
+    rig.work(60, false);
+    let id = rig.create(b"stream");
+    rig.append(id, b"staged");
+    let (found, _) = reopen(rig.disk.cut(Cut::Drop), 1).owner.dump();
+    rig.check(&found);
+    rig.acknowledge_early();
+    assert!(is_noticed(|| rig.check(&found)));
+}
+
+/// And so must one whose commits are not written through.
+#[test]
+fn a_store_that_skips_the_durable_write_is_noticed() {
+    let mut noticed = 0;
+    for seed in 1..6 {
+        let disk = FaultyDisk::default();
+        disk.lie();
+        let mut rig = Rig::open(disk, seed).unwrap();
+        rig.work(60, false);
+        let id = rig.create(b"stream");
+        rig.append(id, b"lost");
+        rig.settle();
+        let (found, _) = Rig::open(rig.disk.cut(Cut::Drop), 1).unwrap().owner.dump();
+        noticed += usize::from(is_noticed(|| rig.check(&found)));
+    }
+    // A checkpoint that came just then saves the rest.
+    assert!(noticed >= 3, "{noticed}");
+}

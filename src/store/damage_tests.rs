@@ -176,6 +176,22 @@ fn missing_state_and_index_files_lose_no_message() {
     }
 }
 
+/// The tests themselves are tested: a byte that no checksum finds must fail them.
+#[test]
+fn a_wrong_byte_that_is_delivered_is_noticed() {
+    let mut truth = truth(21, true);
+    open(&truth, truth.disk.copy(), "as it is");
+    let message = truth.streams.values_mut().find_map(|dump| dump.messages.first_mut()).unwrap();
+    let (seq, mut payload) = (message.seq, message.payload().to_vec());
+    payload[0] ^= 1;
+    let record = message.clone();
+    message.set(seq, &super::Record { payload: &payload, ..record.record() });
+    let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        open(&truth, truth.disk.copy(), "with another byte");
+    }));
+    assert!(outcome.is_err());
+}
+
 /// What the check of `disk` says.
 fn checked(disk: FaultyDisk) -> Vec<Damage> {
     let report = check(std::sync::Arc::new(disk), tiny()).unwrap();

@@ -29,6 +29,8 @@ struct Inner {
     /// The operation that fails, and how.
     fault: Option<(u64, Fault)>,
     fired: bool,
+    /// Writes past the page cache are not durable when they complete.
+    lies: bool,
 }
 
 #[derive(Clone, Default)]
@@ -70,6 +72,11 @@ impl FaultyDisk {
         let mut inner = self.inner.lock().unwrap();
         inner.fault = Some((operation, fault));
         inner.fired = false;
+    }
+
+    /// From now on it says that commits are durable, and they are not.
+    pub(super) fn lie(&self) {
+        self.inner.lock().unwrap().lies = true;
     }
 
     pub(super) fn has_failed(&self) -> bool {
@@ -329,13 +336,14 @@ impl DiskFile for FaultyFile {
         let mut inner = self.inner.lock().unwrap();
         let outcome = inner.operation();
         let offset = usize::try_from(offset).unwrap();
+        let is_durable = self.is_direct && !inner.lies;
         let contents = &mut inner.files[self.file];
         match outcome {
             Ok(()) | Err(Fault::Off) => contents.write(offset, bytes),
             Err(Fault::Short) => contents.write(offset, &bytes[..bytes.len() / 2]),
             Err(_) => {}
         }
-        if outcome.is_ok() && self.is_direct {
+        if outcome.is_ok() && is_durable {
             for sector in offset / SECTOR..(offset + bytes.len()).div_ceil(SECTOR) {
                 contents.dirty.retain(|dirty| *dirty != sector);
             }

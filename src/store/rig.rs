@@ -144,6 +144,8 @@ pub(super) struct Rig {
     is_mortal: bool,
     /// Of payloads.
     pub(super) lengths: [usize; 4],
+    /// What is staged counts as acknowledged.
+    acknowledges_early: bool,
 }
 
 /// Small enough for everything to happen within a few hundred messages.
@@ -184,6 +186,7 @@ impl Rig {
             failures: 0,
             is_mortal: false,
             lengths: [20, 200, 3000, 20_000],
+            acknowledges_early: false,
         })
     }
 
@@ -235,6 +238,11 @@ impl Rig {
         self.log(id);
     }
 
+    /// Acknowledges what is only staged: whoever checks it must notice.
+    pub(super) fn acknowledge_early(&mut self) {
+        self.acknowledges_early = true;
+    }
+
     /// Dies with its disk, from now on.
     pub(super) fn be_mortal(&mut self) {
         self.is_mortal = true;
@@ -266,6 +274,9 @@ impl Rig {
 
     /// The changes that were acknowledged.
     pub(super) fn acknowledged(&self) -> usize {
+        if self.acknowledges_early {
+            return self.history.len() - 1;
+        }
         let durable = self.store.durable().0;
         self.history.iter().rposition(|(commit, _)| *commit <= durable).unwrap()
     }
