@@ -48,7 +48,7 @@ struct Staged {
 struct Ready {
     ttl: Option<Ttl>,
     rollup: Option<Rollup>,
-    headers: Vec<u8>,
+    headers: Option<Vec<u8>>,
     body: Option<Vec<u8>>,
     schedule: Option<Schedule>,
 }
@@ -233,7 +233,7 @@ fn commit(
         let block = PublishHeaders::read(&staged.headers);
         let accepted = Accepted {
             subject: &staged.subject,
-            headers: if ready.headers.is_empty() { &staged.headers } else { &ready.headers },
+            headers: ready.headers.as_deref().unwrap_or(&staged.headers),
             payload: ready.body.as_deref().unwrap_or(&staged.payload),
             msg_id: block.msg_id.filter(|id| !id.is_empty()),
             ttl: ready.ttl,
@@ -317,8 +317,11 @@ fn check_one<'a>(
     let (ttl, raised) = raise_ttl(ttl, stream);
     let mut block = Vec::new();
     let is_scheduled = schedule.is_some();
-    if headers.to_be_cleaned || raised.is_some() || is_scheduled || headers.required_level.is_some()
-    {
+    let is_rewritten = headers.to_be_cleaned
+        || raised.is_some()
+        || is_scheduled
+        || headers.required_level.is_some();
+    if is_rewritten {
         rewrite(&staged.headers, &headers, raised, is_scheduled, &mut block);
     }
     let size = body.as_ref().map_or(staged.payload.len(), Vec::len);
@@ -330,7 +333,7 @@ fn check_one<'a>(
     Ok(Ready {
         ttl: if stream.config.allow_msg_ttl { ttl } else { None },
         rollup: if is_scheduled { Some(Rollup::Subject) } else { rollup },
-        headers: block,
+        headers: is_rewritten.then_some(block),
         body,
         schedule,
     })

@@ -270,12 +270,13 @@ fn publish_with_headers(
     let mut block = std::mem::take(&mut shared.headers);
     block.clear();
     let (ttl, raised) = raise_ttl(ttl, stream);
-    if headers.to_be_cleaned || raised.is_some() || schedule.is_some() {
+    let is_rewritten = headers.to_be_cleaned || raised.is_some() || schedule.is_some();
+    if is_rewritten {
         rewrite(message.headers, &headers, raised, schedule.is_some(), &mut block);
     }
     let accepted = Accepted {
         subject: message.subject,
-        headers: if block.is_empty() { message.headers } else { &block },
+        headers: if is_rewritten { &block } else { message.headers },
         payload,
         msg_id: headers.msg_id.filter(|id| !id.is_empty()),
         ttl: if stream.config.allow_msg_ttl { ttl } else { None },
@@ -442,12 +443,17 @@ pub(super) fn rewrite(
     roll_up: bool,
     out: &mut Vec<u8>,
 ) {
+    let start = out.len();
     copy_without(block, out, |name| {
         name == b"Nats-Request-Info"
             || (ttl.is_some() && name == b"Nats-TTL")
             || (headers.batch_id.is_some() && name == b"Nats-Required-Api-Level")
     });
     if ttl.is_none() && !(roll_up && headers.rollup.is_none()) {
+        if out[start..] == *b"NATS/1.0\r\n\r\n" {
+            // Nothing is left to be stored.
+            out.truncate(start);
+        }
         return;
     }
     out.truncate(out.len() - 2);

@@ -551,3 +551,133 @@ fn a_service_hears_more_of_who_asks_if_that_is_shared() {
     assert!(info["id"].as_u64().unwrap() > 0);
     assert!(info["start"].as_str().unwrap().starts_with("20"));
 }
+
+/// Reads the message to the reply `in`: what its body says.
+fn reply_of(raw: &mut Raw) -> serde_json::Value {
+    let line = raw.line();
+    let size: usize = line.rsplit(' ').next().unwrap().parse().unwrap();
+    assert!(line.starts_with("MSG in "), "{line}");
+    let body = raw.exact(size + 2);
+    serde_json::from_slice(&body[..size]).unwrap_or_default()
+}
+
+fn ask(raw: &mut Raw, subject: &str, body: &str) -> serde_json::Value {
+    raw.send(format!("PUB {subject} in {}\r\n{body}\r\n", body.len()));
+    reply_of(raw)
+}
+
+#[test]
+fn streams_and_consumers_of_another_account_are_used_through_imports() {
+    let folder = tempfile::tempdir().unwrap();
+    let broker = config(&format!(
+        "jetstream {{ store_dir: \"{}\" }}\n{}",
+        folder.path().display(),
+        accounts(&[
+            (
+                "B",
+                "jetstream: enabled, exports: [{service: \"$JS.API.>\", response_type: stream},\n\
+                 {service: \"$JS.ACK.>\"}, {stream: \"deliver.>\"}, {service: \"orders.>\"},\n\
+                 {stream: \"evt.>\"}]",
+            ),
+            (
+                "A",
+                "jetstream: enabled, imports: [\n\
+                 {service: {account: B, subject: \"$JS.API.>\"}, to: \"b.API.>\"},\n\
+                 {service: {account: B, subject: \"$JS.ACK.>\"}},\n\
+                 {stream: {account: B, subject: \"deliver.>\"}, prefix: d},\n\
+                 {service: {account: B, subject: \"orders.>\"}},\n\
+                 {stream: {account: B, subject: \"evt.>\"}}]",
+            ),
+        ])
+    ));
+    let (mut a, mut b) = (user(&broker, "a"), user(&broker, "b"));
+    subscribe(&mut a, &["in"]);
+    let stream = "{\"name\":\"O\",\"subjects\":[\"orders.>\"]}";
+    assert_eq!(ask(&mut a, "b.API.STREAM.CREATE.O", stream)["did_create"], true);
+    assert_eq!(ask(&mut a, "orders.x", "hello")["seq"], 1);
+    // What was added on the way is not stored.
+    let message = ask(&mut a, "b.API.STREAM.MSG.GET.O", "{\"seq\":1}")["message"].clone();
+    assert_eq!((&message["subject"], message.get("hdrs")), (&"orders.x".into(), None));
+
+    let pull = "{\"stream_name\":\"O\",\"config\":{\"name\":\"P\",\"durable_name\":\"P\",\
+                \"ack_policy\":\"explicit\"}}";
+    assert_eq!(ask(&mut a, "b.API.CONSUMER.CREATE.O.P", pull)["name"], "P");
+    a.send("PUB b.API.CONSUMER.MSG.NEXT.O.P in 0\r\n\r\n");
+    let line = a.line();
+    let parts: Vec<&str> = line.split(' ').collect();
+    assert_eq!((parts[0], parts[1], parts[4]), ("MSG", "orders.x", "5"), "{line}");
+    assert!(parts[3].starts_with("$JS.ACK.O.P.1.1.1."), "{line}");
+    a.line();
+    a.send(format!("PUB {} in 4\r\n+ACK\r\n", parts[3]));
+    a.expect_exact("MSG in 1 0\r\n\r\n");
+    let info = ask(&mut a, "b.API.CONSUMER.INFO.O.P", "");
+    assert_eq!(
+        (&info["num_ack_pending"], &info["ack_floor"]["stream_seq"]),
+        (&0.into(), &1.into())
+    );
+
+    // A stream of the own account keeps what is imported.
+    let own = "{\"name\":\"E\",\"subjects\":[\"evt.>\"]}";
+    assert_eq!(ask(&mut a, "$JS.API.STREAM.CREATE.E", own)["did_create"], true);
+    publish(&mut b, "evt.1", "x");
+    let mut messages = 0;
+    while messages == 0 {
+        messages = ask(&mut a, "$JS.API.STREAM.INFO.E", "")["state"]["messages"].as_u64().unwrap();
+    }
+    assert_eq!(ask(&mut a, "$JS.API.STREAM.INFO.O", "")["error"]["err_code"], 10059);
+}
+
+fn reload(broker: &Broker, text: &str) {
+    broker.rewrite_config(text);
+    broker.signal("HUP");
+    broker.wait_log("Reloaded server configuration (sha256:");
+}
+
+#[test]
+fn imports_follow_a_reload() {
+    let without = |body: &'static str| {
+        accounts(&[("B", "exports: [{stream: s}, {stream: t}, {service: q}]"), ("A", body)])
+    };
+    let broker = config(&without("imports: [{stream: {account: B, subject: s}}]"));
+    let (mut a, mut b) = (user(&broker, "a"), user(&broker, "b"));
+    subscribe(&mut a, &["s", "t", "in"]);
+    subscribe(&mut b, &["q"]);
+    a.send("PUB q in 0\r\n\r\n");
+    a.expect_exact("HMSG in 3 33 33\r\nNATS/1.0 503\r\nNats-Subject: q\r\n\r\n\r\n");
+    publish(&mut b, "s", "1");
+    a.expect_exact("MSG s 1 1\r\n1\r\n");
+    reload(
+        &broker,
+        &without(
+            "imports: [{stream: {account: B, subject: t}}, {service: {account: B, subject: q}}]",
+        ),
+    );
+    // Every shard has to hear of it.
+    let mut pending = true;
+    while pending {
+        b.send("PUB t 1\r\n2\r\nPUB s 1\r\n2\r\n");
+        b.fence();
+        a.send("PING\r\n");
+        loop {
+            match a.line().as_str() {
+                "PONG" => break,
+                "MSG t 2 1" => pending = false,
+                _ => {}
+            }
+        }
+    }
+    publish(&mut b, "s", "3");
+    a.fence();
+    a.send("PUB q in 2\r\nhi\r\n");
+    let asked = request(&mut b);
+    answer(&mut b, &asked, "yes");
+    a.expect_exact("MSG in 3 3\r\nyes\r\n");
+    reload(&broker, &without(""));
+    let mut pending = true;
+    while pending {
+        publish(&mut b, "t", "4");
+        a.send("PING\r\n");
+        pending = a.line() != "PONG";
+        while pending && a.line() != "PONG" {}
+    }
+}
