@@ -27,6 +27,7 @@ mod metrics;
 mod pages;
 mod prometheus;
 mod proxied;
+mod secrets;
 mod secure;
 mod startup;
 mod top;
