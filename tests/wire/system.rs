@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::common::{config, Broker, Message, Raw};
+use crate::operator::{self, unix_now, Operator, Tenant};
 
 const ACCOUNTS: &str = "server_name: alpha
 accounts {
@@ -480,4 +481,23 @@ fn without_a_system_account_nothing_is_answered() {
     let mut raw = Raw::open_headers(&broker);
     let headers = ask(&mut raw, "$SYS.REQ.USER.INFO", "").headers.expect("a status");
     assert!(headers.starts_with(b"NATS/1.0 503"));
+}
+
+#[test]
+fn users_with_tokens_are_told_their_names() {
+    let (operator, tenant) = (Operator::new(), Tenant::new("Acme"));
+    let broker = config(&operator.config(&[&tenant]));
+    let key = nkeys::KeyPair::new_user();
+    let until = unix_now() + 1000;
+    let token = tenant.user_until(&key, &serde_json::json!({}), Some(until));
+    let (mut raw, _) = operator::log_in(&broker, &token, &key);
+    let info = ask_json(&mut raw, "$SYS.REQ.USER.INFO", "");
+    let data = &info["data"];
+    assert_eq!(data["user"], key.public_key());
+    assert_eq!(data["account"], tenant.id());
+    assert_eq!((&data["account_name"], &data["user_name"]), (&"Acme".into(), &"usr".into()));
+    let left = data["expires"].as_u64().unwrap();
+    assert!((900_000_000_000..=1_000_000_000_000).contains(&left), "{left}");
+    let stats = ask_json(&mut raw, "$SYS.REQ.ACCOUNT.PING.STATZ", "");
+    assert_eq!(stats["data"]["account_statz"][0]["acc"], tenant.id());
 }

@@ -13,6 +13,12 @@ pub struct UserFacts {
     pub user: String,
     /// Its account.
     pub account: Arc<str>,
+    /// The names that tokens give account and user; the account's own name without a token.
+    pub account_name: String,
+    /// See above.
+    pub user_name: String,
+    /// Nanoseconds until its token is void.
+    pub expires: Option<u64>,
     /// What it may do, if not everything.
     pub permissions: Option<PermissionFacts>,
 }
@@ -34,9 +40,14 @@ pub struct PermissionFacts {
 pub(super) struct UserInfo<'a> {
     user: &'a str,
     account: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
     account_name: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    user_name: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     permissions: Option<Permissions<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expires: Option<u64>,
 }
 
 #[derive(Debug, Serialize)]
@@ -71,7 +82,9 @@ impl<'a> UserInfo<'a> {
         Self {
             user: &facts.user,
             account: &facts.account,
-            account_name: &facts.account,
+            account_name: &facts.account_name,
+            user_name: &facts.user_name,
+            expires: facts.expires,
             permissions: facts.permissions.as_ref().map(|given| Permissions {
                 publish: subjects(&given.publish_allow, &given.publish_deny),
                 subscribe: subjects(&given.subscribe_allow, &given.subscribe_deny),

@@ -436,7 +436,7 @@ fn account_data(
             pages.account_stats(&body.list("accounts"), unused)
         }
         AccountService::Statz => {
-            if !pages.facts().accounts.iter().any(|known| known == account) {
+            if !pages.inquirer().accounts().iter().any(|known| *known.account == *account) {
                 return Ok(None);
             }
             pages.account_stats(&[account], true)

@@ -424,7 +424,13 @@ impl Core {
             }
         });
         let user = client.login.as_ref().and_then(|login| login.user.as_ref());
+        let token = user.and_then(|user| user.token.as_deref());
+        let claims = client.bound_to().and_then(|account| account.claims.as_deref());
+        let named = claims.map_or_else(|| account_name(client), |claims| &claims.name);
         Some(UserFacts {
+            account_name: named.to_owned(),
+            user_name: token.map_or_else(String::new, |token| token.name.clone()),
+            expires: client.expires.map(|(at, _)| at.saturating_sub(self.now)),
             cid: client.cid,
             user: user.map_or_else(|| user_of(client).to_owned(), |user| user.name.to_string()),
             account: Arc::from(account_name(client)),
