@@ -264,3 +264,37 @@ fn streams_are_told_of_and_keep_no_wish() {
         assert_eq!(headers, b"NATS/1.0\r\nNats-Trace-Dest: trace disabled\r\n\r\n");
     }
 }
+
+#[test]
+fn who_imports_is_not_told_to_who_traces() {
+    let broker = config(
+        "accounts {
+           T {
+             users: [{user: a, password: pw}]
+             exports: [{stream: \"out.>\"}, {service: \"ask\"}]
+           }
+           U {
+             users: [{user: u, password: pw}]
+             imports: [{stream: {account: T, subject: \"out.>\"}}]
+           }
+         }",
+    );
+    let mut other = log_in(&broker, "u", "secret-name");
+    other.send("SUB out.> secret-sid\r\nSUB out.* g secret-queue\r\n");
+    other.fence();
+    let mut observer = log_in(&broker, "a", "obs");
+    observer.send("SUB tr 1\r\n");
+    observer.fence();
+    let mut publisher = log_in(&broker, "a", "pub");
+    for lines in ["", "Nats-Trace-Only: true\r\n"] {
+        publisher.send(frame("out.a", &format!("Nats-Trace-Dest: tr\r\n{lines}")));
+        let message = observer.message();
+        let text = String::from_utf8(message.payload).unwrap();
+        assert!(!text.contains("secret"), "{text}");
+        assert!(text.contains("\"subj\":\"out.a\""), "{text}");
+    }
+    // The one that was not for tracing only.
+    let mut got: Vec<String> = other.drain().into_iter().map(|message| message.sid).collect();
+    got.sort();
+    assert_eq!(got, ["secret-queue", "secret-sid"]);
+}

@@ -198,7 +198,7 @@ impl Core {
         branches += plain.len();
         let delivered = met.iter().filter(|(_, error)| error.is_empty()).count();
         let delivered = u32::try_from(delivered).unwrap_or(u32::MAX) + u32::from(served);
-        report.events.extend(self.events_of(&met, message));
+        report.events.extend(self.events_of(publisher.account, &met, message));
         let targets = ShardSet(plain.0 | self.picks.shards.0).len();
         if targets > 0 {
             let has_room = self.traces.open.len() < TRACES_MAX;
@@ -286,7 +286,7 @@ impl Core {
         if head.plain && !taken && head.request != 0 {
             return_branch(lane, entry);
         }
-        let events = self.events_of(&met, message);
+        let events = self.events_of(head.account, &met, message);
         let answer = Control::Traced { trace: head.trace, events, returned };
         self.control[usize::from(from.0)].push(answer);
         if !self.deliverer.forwards.is_empty() {
@@ -334,7 +334,7 @@ impl Core {
                 &mut met,
             )
         });
-        let events = self.events_of(&met, message);
+        let events = self.events_of(head.account, &met, message);
         let mut more = 0;
         match picked {
             Picked::Local => self.requests.taken(head.request),
@@ -419,11 +419,20 @@ impl Core {
         }
     }
 
-    fn events_of(&mut self, met: &[Met], message: &Publish<'_>) -> Vec<TraceEvent> {
+    fn events_of(
+        &mut self,
+        account: AccountId,
+        met: &[Met],
+        message: &Publish<'_>,
+    ) -> Vec<TraceEvent> {
         let ts = self.wall();
         let mut events = Vec::with_capacity(met.len());
         for &(sub, error) in met {
             let Some(view) = self.router.view(sub) else { continue };
+            // What an import brings to another account is not the publisher's to know.
+            if view.account != account {
+                continue;
+            }
             if view.conn == INTERNAL {
                 let mut token = [0; 8];
                 let length = view.sid.len().min(8);
