@@ -18,9 +18,11 @@ mod common;
 
 mod stage;
 
+use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::Mutex;
+use std::time::Duration;
 
 use common::Broker;
 use stage::Stage;
@@ -30,6 +32,9 @@ const HERE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/smoke");
 
 /// Where the clients are installed.
 const TARGET: &str = env!("CARGO_TARGET_TMPDIR");
+
+/// What a browser may take for all it does.
+const BROWSER_TIME: Duration = Duration::from_secs(120);
 
 /// Runs a command; what it said, if it cannot be run or fails.
 fn run(command: &mut Command) -> Result<String, String> {
@@ -83,7 +88,11 @@ static MAKING: Mutex<()> = Mutex::new(());
 
 fn smoke(program: &Path, script: &Path) {
     let broker = Broker::start(&[]);
-    match run(Command::new(program).arg(script).arg(broker.url())) {
+    judge(Command::new(program).arg(script).arg(broker.url()));
+}
+
+fn judge(command: &mut Command) {
+    match run(command) {
         Ok(text) => eprintln!("{text}"),
         Err(text) => panic!("{text}"),
     }
@@ -95,6 +104,67 @@ fn the_python_client_works() {
         Ok(python) => smoke(&python, &Path::new(HERE).join("nats_py.py")),
         Err(why) => skip("the smoke test of the Python client", &why),
     }
+}
+
+/// A broker for clients over WebSocket, and its URL for them.
+fn over_websocket(more: &str) -> (Broker, String) {
+    let text = format!("websocket {{ listen: \"127.0.0.1:-1\", no_tls: true, {more} }}");
+    let broker = common::config(&text);
+    let line = broker.wait_log("Listening for websocket clients on ");
+    let url = line.rsplit_once(" on ").expect("a URL in the log").1.to_owned();
+    (broker, url)
+}
+
+#[test]
+fn the_javascript_client_works_over_websocket() {
+    const FLAG: &str = "--experimental-websocket";
+    let what = "the smoke test of the JavaScript client over WebSocket";
+    if let Err(why) = run(Command::new("node").args([FLAG, "-e", "WebSocket"])) {
+        return skip(what, &why);
+    }
+    match node() {
+        Ok(script) => {
+            for more in ["", "compression: true"] {
+                let (_broker, url) = over_websocket(more);
+                judge(Command::new("node").arg(FLAG).arg(&script).arg(url));
+            }
+        }
+        Err(why) => skip(what, &why),
+    }
+}
+
+#[test]
+fn a_browser_works() {
+    let what = "the test with a headless browser";
+    let found = ["chromium", "chromium-browser", "google-chrome"]
+        .into_iter()
+        .find(|name| run(Command::new(name).arg("--version")).is_ok());
+    let Some(browser) = found else {
+        return skip(what, "there is no chromium (Debian's package `chromium`)");
+    };
+    let (broker, url) = over_websocket("compression: true");
+    let mut watcher = broker.dial();
+    // A browser takes its time to start.
+    watcher.set_read_timeout(Some(BROWSER_TIME)).expect("a read timeout");
+    let subscribe = b"CONNECT {\"verbose\":false}\r\nSUB browser.says 1\r\nPING\r\n";
+    watcher.write_all(subscribe).expect("the broker takes the bytes");
+    let profile = tempfile::tempdir().expect("a folder");
+    let mut child = Command::new(browser)
+        .args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"])
+        .arg(format!("--user-data-dir={}", profile.path().display()))
+        .arg(format!("file://{HERE}/browser.html?{url}"))
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("the browser starts");
+    let mut lines = BufReader::new(watcher).lines();
+    let said = lines.by_ref().map_while(Result::ok).find(|line| line.starts_with("MSG "));
+    let said = said.and_then(|_| lines.next()).map(|line| line.expect("the message"));
+    // It may have ended by itself.
+    child.kill().ok();
+    child.wait().expect("the browser can be waited for");
+    assert_eq!(said.as_deref(), Some("ok"));
 }
 
 #[test]

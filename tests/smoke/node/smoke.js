@@ -2,10 +2,11 @@
 // Method: what its users do most, against the broker at the URL given.
 
 import assert from "node:assert/strict";
-import { connect as dial, headers } from "@nats-io/transport-node";
+import { connect, headers, wsconnect } from "@nats-io/transport-node";
 
 const LIMIT = 20_000;
 const servers = process.argv[2];
+const dial = servers.startsWith("ws") ? wsconnect : connect;
 
 /** The next `count` messages of a subscription. */
 async function take(subscription, count) {
