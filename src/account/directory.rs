@@ -795,6 +795,31 @@ mod tests {
     }
 
     #[test]
+    fn clients_over_websocket_may_have_rules_of_their_own() {
+        use ConnectionType::{Standard, WebSocket};
+        let open =
+            |options: &AccessOptions| Directory::new(options, Single::Open, None, None).unwrap();
+        let token = Single::Token(Secret::new("t"));
+        let only_there = open(&AccessOptions::default()).with_websocket(token, None).unwrap();
+        assert!(only_there.is_required(WebSocket) && !only_there.is_required(Standard));
+        assert!(only_there.everybody(WebSocket).is_none());
+        let shown = Credentials { token: "t", ..Credentials::default() };
+        let admits = |directory: &Directory, shown: &Credentials<'_>, over| {
+            matches!(directory.authenticate(shown, over), Verdict::Admitted(_))
+        };
+        assert!(admits(&only_there, &shown, WebSocket));
+        assert!(!admits(&only_there, &Credentials::default(), WebSocket));
+        assert!(admits(&only_there, &Credentials::default(), Standard));
+        assert!(!only_there.has_same_secret(&open(&AccessOptions::default()), WebSocket));
+        assert!(only_there.has_same_secret(&open(&AccessOptions::default()), Standard));
+        let named = open(&options()).with_websocket(Single::Open, Some("ann")).unwrap();
+        assert!(admits(&named, &Credentials::default(), WebSocket));
+        assert!(!admits(&named, &Credentials::default(), Standard));
+        let missing = open(&options()).with_websocket(Single::Open, Some("zoe"));
+        assert!(matches!(missing, Err(DirectoryError::NoSuchUser(_))));
+    }
+
+    #[test]
     fn no_auth_user_is_for_those_who_show_nothing() {
         let directory = directory(Some("b"));
         assert_eq!(says(&directory, &shown("", "")), "B");

@@ -41,9 +41,6 @@ pub enum OptionsError {
     /// The WebSocket port has no TLS, and nobody said that it may.
     #[error("websocket requires TLS configuration")]
     WebSocketWithoutTls,
-    /// An origin that no page can have.
-    #[error("unable to parse allowed origin: {0}")]
-    AllowedOrigin(String),
     /// Users and a user of the port.
     #[error("websocket authentication username not compatible with presence of users/nkeys")]
     WebSocketUser,
@@ -56,9 +53,15 @@ pub enum OptionsError {
          cookie {0:?}"
     )]
     JwtCookie(String),
+    /// An origin that is no URL.
+    #[error("unable to parse allowed origin: parse {0:?}: invalid character \" \" in host name")]
+    AllowedOrigin(String),
     /// A header that is the listener's own.
     #[error("websocket: invalid header {0:?} not allowed")]
     WebSocketHeader(String),
+    /// A header of the protocol's.
+    #[error("websocket: invalid header {0:?}, \"Sec-WebSocket-\" prefix not allowed")]
+    WebSocketHeaderPrefix(String),
     /// Not a TCP port.
     #[error("invalid port {0}")]
     Port(i32),
@@ -131,6 +134,9 @@ impl Options {
         if websocket.tls.is_none() && !websocket.no_tls {
             return Err(OptionsError::WebSocketWithoutTls);
         }
+        if let Some(url) = websocket.allowed_origins.iter().find(|url| url.contains(' ')) {
+            return Err(OptionsError::AllowedOrigin(url.clone()));
+        }
         if let Some(name) = websocket.no_auth_user.as_deref() {
             Directory::new(&self.access, Single::Open, Some(name), None)?;
         }
@@ -148,7 +154,12 @@ impl Options {
             return Err(OptionsError::JwtCookie(cookie.clone()));
         }
         if let Some(header) = websocket.forbidden_header() {
-            return Err(OptionsError::WebSocketHeader(header.to_owned()));
+            let header = header.to_owned();
+            return Err(if header.to_lowercase().starts_with("sec-websocket-") {
+                OptionsError::WebSocketHeaderPrefix(header)
+            } else {
+                OptionsError::WebSocketHeader(header)
+            });
         }
         Ok(())
     }
@@ -192,6 +203,7 @@ fn with_fraction(value: u128, per_unit: u128) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::WebSocketOptions;
     use super::*;
 
     #[test]
@@ -231,6 +243,52 @@ mod tests {
             let options = Options { port, ..Options::default() };
             assert_eq!(options.validate().is_ok(), fine, "{port}");
         }
+    }
+
+    #[test]
+    fn a_websocket_port_is_refused_in_nats_servers_words() {
+        let with = |change: fn(&mut WebSocketOptions)| {
+            let mut websocket =
+                WebSocketOptions { port: 1, no_tls: true, ..WebSocketOptions::default() };
+            change(&mut websocket);
+            let options = Options { websocket, ..Options::default() };
+            options.validate().map_err(|error| error.to_string())
+        };
+        assert_eq!(with(|_| {}), Ok(()));
+        for (change, text) in [
+            (
+                (|ws| ws.no_tls = false) as fn(&mut WebSocketOptions),
+                "websocket requires TLS configuration",
+            ),
+            (|ws| ws.port = 70_000, "invalid port 70000"),
+            (
+                |ws| ws.no_auth_user = Some("x".to_owned()),
+                "no_auth_user: \"x\" present, but users/nkeys are not defined",
+            ),
+            (
+                |ws| ws.allowed_origins = vec!["http://a b".to_owned()],
+                "unable to parse allowed origin: parse \"http://a b\": invalid character \" \" \
+                 in host name",
+            ),
+            (
+                |ws| ws.headers = [("Host".to_owned(), String::new())].into(),
+                "websocket: invalid header \"Host\" not allowed",
+            ),
+            (
+                |ws| ws.headers = [("Sec-WebSocket-A".to_owned(), String::new())].into(),
+                "websocket: invalid header \"Sec-WebSocket-A\", \"Sec-WebSocket-\" prefix not \
+                 allowed",
+            ),
+            (
+                |ws| ws.jwt_cookie = Some("j".to_owned()),
+                "trusted operators or trusted keys configuration is required for JWT \
+                 authentication via cookie \"j\"",
+            ),
+        ] {
+            assert_eq!(with(change), Err(text.to_owned()));
+        }
+        // Without a port nothing of it matters.
+        assert_eq!(with(|ws| (ws.port, ws.no_tls) = (0, false)), Ok(()));
     }
 
     #[test]

@@ -69,7 +69,7 @@ impl ShardTask {
                 } else if !plain.is_empty() {
                     self.core.handle_received(key, &plain);
                 }
-                if ended {
+                if ended && !self.keep_end(key) {
                     self.core.handle_end(key, CloseReason::ClientClosed);
                 }
             }

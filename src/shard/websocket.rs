@@ -225,7 +225,10 @@ impl ShardTask {
         }
         let Some(frames) = &mut socket.websocket else { return };
         let mut flight = self.flights.pop().unwrap_or_default();
-        let is_secure = socket.transport.as_ref().is_none_or(|tls| tls.may_send());
+        let is_secure = {
+            let tls = socket.transport.as_ref();
+            tls.is_none_or(|tls| tls.may_send() && tls.failed.is_none())
+        };
         if is_secure {
             let outgoing = frames.take_outgoing();
             if !outgoing.is_empty() {
@@ -433,12 +436,12 @@ impl Reading<'_> {
                 let read = if request.is_empty() {
                     rules.read(bytes, &mut frames.outgoing)
                 } else {
-                    request.extend_from_slice(bytes);
+                    keep_tightly(request, bytes);
                     rules.read(request, &mut frames.outgoing)
                 };
                 match read {
                     Ok(Some(upgrade)) => self.upgrade(frames, upgrade),
-                    Ok(None) if request.is_empty() => request.extend_from_slice(bytes),
+                    Ok(None) if request.is_empty() => keep_tightly(request, bytes),
                     Ok(None) => {}
                     Err(refusal) => self.refuse(frames, &refusal),
                 }
@@ -569,6 +572,12 @@ impl Reading<'_> {
         self.core.report_read_error(self.key, text);
         self.core.handle_end(self.key, CloseReason::ReadError);
     }
+}
+
+/// Appends without room to spare: whose these bytes are is not known yet.
+fn keep_tightly(kept: &mut Vec<u8>, bytes: &[u8]) {
+    kept.reserve_exact(bytes.len());
+    kept.extend_from_slice(bytes);
 }
 
 /// The status of a message that is larger than allowed.
