@@ -7,7 +7,11 @@ use std::time::{Duration, Instant};
 
 use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress};
 
+use nkeys::KeyPair;
+use serde_json::json;
+
 use super::common::{config, Broker, Raw, PATIENCE};
+use super::operator::{Operator, Tenant};
 use super::tls::Certificates;
 
 const OPTIONS: &str = "websocket { listen: \"127.0.0.1:-1\", no_tls: true }";
@@ -553,6 +557,22 @@ fn the_port_may_have_a_secret_of_its_own() {
     client.until("PONG\r\n");
     raw.fence();
     assert!(!broker.log().contains("s3cret"));
+}
+
+#[test]
+fn a_token_in_a_cookie_says_who_it_is() {
+    let (operator, tenant, user) = (Operator::new(), Tenant::new("acme"), KeyPair::new_user());
+    let port = "websocket { listen: \"127.0.0.1:-1\", no_tls: true, jwt_cookie: who }\n";
+    let broker = config(&(operator.config(&[&tenant]) + port));
+    for (ways, admitted) in [(json!(["WEBSOCKET"]), true), (json!(["STANDARD"]), false)] {
+        let rules = json!({ "bearer_token": true, "allowed_connection_types": ways });
+        let cookie = format!("Cookie: a=b; who={}\r\n", tenant.user(&user, &rules));
+        let mut client = Client::open(dial(&broker), &cookie);
+        client.until("\r\n");
+        client.send("CONNECT {\"verbose\":true}\r\n");
+        let answer = if admitted { "+OK\r\n" } else { "-ERR 'Authorization Violation'\r\n" };
+        assert_eq!(client.until("\r\n"), answer);
+    }
 }
 
 #[test]
