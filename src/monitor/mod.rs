@@ -56,7 +56,7 @@ pub use jetstream::{
     AccountDetail, ApiFigures, JetStreamAsk, JetStreamConfig, JetStreamSnapshot, StreamFigures,
     STREAMS_MAX,
 };
-pub use pages::Reload;
+pub use pages::{Claims, ClaimsReply, ControlPlane, Reload};
 pub use server::{Monitor, Update, CONNECTIONS_MAX, HEAD_TIME_MAX};
 pub use snapshot::{
     AccountTotals, CertificateShown, ClosedRing, ConnectionSnapshot, Histogram, LaneDepth,

@@ -32,6 +32,28 @@ use crate::tls::TlsContext;
 /// Reads the configuration anew, and says why that cannot be.
 pub type Reload = Box<dyn Fn() -> Result<(), String> + Send>;
 
+/// Serves a request about tokens of accounts: its subject and its payload.
+pub type Claims = Box<dyn Fn(&str, &[u8]) -> Vec<ClaimsReply> + Send>;
+
+/// One message of an answer about tokens of accounts.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ClaimsReply {
+    /// As it stands.
+    Bare(Vec<u8>),
+    /// In the envelope, as its data.
+    Data(serde_json::Value),
+    /// In the envelope, as its error.
+    Error(serde_json::Value),
+}
+
+/// What the monitor has others do.
+pub struct ControlPlane {
+    /// Reads the configuration anew.
+    pub reload: Reload,
+    /// Serves requests about tokens of accounts.
+    pub claims: Claims,
+}
+
 /// How a page is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Style {
@@ -50,7 +72,7 @@ pub(super) struct Pages {
     updates: Receiver<Update>,
     card: ServerCard,
     inquirer: Inquirer,
-    reload: Reload,
+    control: ControlPlane,
     /// Requests by path, of those that are pages.
     requests: BTreeMap<&'static str, u64>,
     meter: UsageMeter,
@@ -61,12 +83,12 @@ impl Pages {
         first: Update,
         updates: Receiver<Update>,
         inquirer: Inquirer,
-        reload: Reload,
+        control: ControlPlane,
     ) -> Self {
         let Update { facts, tls } = first;
         let meter = UsageMeter::new(facts.start_monotonic);
         let card = ServerCard::of(&facts);
-        Self { facts, tls, updates, card, inquirer, reload, requests: BTreeMap::new(), meter }
+        Self { facts, tls, updates, card, inquirer, control, requests: BTreeMap::new(), meter }
     }
 
     /// Takes the facts and certificates of the last reload.
@@ -99,9 +121,14 @@ impl Pages {
         self.meter.look(now)
     }
 
+    /// What is to be said to a request about tokens of accounts.
+    pub(super) fn claims(&self, subject: &str, payload: &[u8]) -> Vec<ClaimsReply> {
+        (self.control.claims)(subject, payload)
+    }
+
     /// Reads the configuration anew.
     pub(super) fn reload(&mut self) -> Result<(), String> {
-        (self.reload)()?;
+        (self.control.reload)()?;
         self.update();
         Ok(())
     }
@@ -347,7 +374,9 @@ mod tests {
     fn pages(base: &str) -> Pages {
         let facts = ServerFacts { http_base_path: base.to_owned(), ..ServerFacts::default() };
         let (inquirer, _gone) = lines(1, |_| {});
-        Pages::new(Update { facts, tls: None }, channel().1, inquirer, Box::new(|| Ok(())))
+        let control =
+            ControlPlane { reload: Box::new(|| Ok(())), claims: Box::new(|_, _| Vec::new()) };
+        Pages::new(Update { facts, tls: None }, channel().1, inquirer, control)
     }
 
     fn status(pages: &mut Pages, target: &str) -> u16 {

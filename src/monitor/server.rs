@@ -16,7 +16,7 @@ use mio::{Events, Interest, Poll, Registry, Token, Waker};
 use super::facts::ServerFacts;
 use super::http::{parse, Parsed, Response, HEAD_BYTES_MAX, TEXT};
 use super::inquiry::Inquirer;
-use super::pages::{Pages, Reload};
+use super::pages::{ControlPlane, Pages};
 use super::system::{line, Desk, Ends, SystemLine};
 use super::wire::{Wire, READ_BYTES};
 use crate::host;
@@ -105,11 +105,11 @@ impl Monitor {
         self,
         first: Update,
         inquirer: Inquirer,
-        reload: Reload,
+        control: ControlPlane,
         (seed, log): (u64, &Log),
     ) -> io::Result<Sender<Update>> {
         let (updates, news) = channel();
-        let pages = Pages::new(first, news, inquirer, reload);
+        let pages = Pages::new(first, news, inquirer, control);
         let desk = Desk::new(self.ends, seed);
         let poll = self.poll;
         let mut listener = self.listener.map(TcpListener::from_std);

@@ -56,6 +56,16 @@ impl Accounts {
         &self.resolver
     }
 
+    /// Whether a key may sign accounts.
+    pub(super) fn signs_accounts(&self, key: &str) -> bool {
+        self.trust.signs_accounts(key)
+    }
+
+    /// An account is gone.
+    pub(super) fn forget(&mut self, name: &str) {
+        self.known.remove(name);
+    }
+
     /// Takes the token of an account.
     pub(super) fn learn(
         &mut self,

@@ -22,6 +22,7 @@ pub mod core;
 
 mod accept;
 mod accounts;
+mod claims;
 mod events;
 mod jetstream;
 mod memory;

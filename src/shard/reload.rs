@@ -12,6 +12,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::accounts::Accounts;
+use super::claims;
 use super::core::{AccountsChange, CoreConfig, Settings};
 use super::monitoring;
 use super::ports_file::{Ports, PortsFile};
@@ -24,7 +25,7 @@ use super::websocket::WebSocketListener;
 use crate::account::Directory;
 use crate::config::{self, Options};
 use crate::log::{Log, LogTarget, OpenTarget};
-use crate::monitor::{ServerFacts, Update};
+use crate::monitor::{ClaimsReply, ServerFacts, Update};
 
 /// Threads that fetch accounts over HTTP.
 const FETCHERS: usize = 4;
@@ -40,6 +41,13 @@ type Asker = SyncSender<Result<(), String>>;
 pub(super) enum Request {
     /// The configuration is to be read anew; who asks may wait for how that went.
     Reload(Option<Asker>),
+    /// Something is asked of accounts in the system account.
+    Claims {
+        subject: String,
+        payload: Vec<u8>,
+        /// Who waits for what is said to that.
+        asker: SyncSender<Vec<ClaimsReply>>,
+    },
     /// A shard wants to know an account.
     Resolve(Box<str>),
     /// The server ends; who asks waits until nothing is left to be done here.
@@ -181,6 +189,14 @@ impl Reloader {
     fn handle(&mut self, request: Request) -> bool {
         match request {
             Request::Reload(asker) => self.reload(asker),
+            Request::Claims { subject, payload, asker } => {
+                let system = self.options.access.system_account_name();
+                let served = claims::serve(&mut self.accounts, &subject, &payload, system);
+                let has_version = !served.changed.is_empty() && self.renew(served.changed);
+                // It may have stopped waiting.
+                drop(asker.try_send(served.replies));
+                has_version
+            }
             Request::Resolve(account) => self.resolve(account),
             Request::Fetched { account, token } => self.take_account(account, token),
             Request::End(asker) => {
@@ -241,14 +257,19 @@ impl Reloader {
             }
             None => return self.publish(Vec::new(), vec![account]),
         }
+        self.renew(vec![account])
+    }
+
+    /// Makes a version in which accounts are as they are known now.
+    fn renew(&mut self, changed: Vec<Box<str>>) -> bool {
         match directory(&self.options, &self.accounts, Some(&self.directory)) {
             Ok(directory) => {
                 self.directory = Arc::new(directory);
-                self.publish(vec![account], Vec::new())
+                self.publish(changed, Vec::new())
             }
             Err(error) => {
-                self.log.error(format_args!("Account [{account}] fetch failed: {error}"));
-                self.publish(Vec::new(), vec![account])
+                self.log.error(format_args!("Accounts cannot be taken: {error}"));
+                self.publish(Vec::new(), changed)
             }
         }
     }
@@ -313,6 +334,20 @@ impl Reloader {
             old.remove(&self.log);
         }
         *file = PortsFile::write(options, ports, &self.log);
+    }
+}
+
+/// Has the control plane serve a request, and waits for what is to be said to it.
+pub(super) fn ask_claims(
+    requests: &Sender<Request>,
+    subject: &str,
+    payload: &[u8],
+) -> Vec<ClaimsReply> {
+    let (asker, answered) = sync_channel(1);
+    let (subject, payload) = (subject.to_owned(), payload.to_vec());
+    match requests.send(Request::Claims { subject, payload, asker }) {
+        Ok(()) => answered.recv_timeout(RELOAD_WAIT).unwrap_or_default(),
+        Err(_) => Vec::new(),
     }
 }
 

@@ -33,6 +33,12 @@ pub(super) enum ResolverError {
     Directory { what: &'static str, path: String, reason: String },
     #[error("account resolver failed: {0}")]
     Url(String),
+    #[error("limit of {0} accounts reached")]
+    Full(usize),
+    #[error("tokens are kept in no directory")]
+    NotKept,
+    #[error("deleting accounts is not allowed")]
+    NoDeletion,
 }
 
 /// A way to find tokens.
@@ -65,13 +71,7 @@ impl Resolver {
                 Ok((Self::Url(Arc::new(resolver)), options.preload.clone()))
             }
             ResolverOptions::Directory(directory) => {
-                let failed = |what| {
-                    move |error: io::Error| ResolverError::Directory {
-                        what,
-                        path: directory.dir.display().to_string(),
-                        reason: host::go_error_text(&error),
-                    }
-                };
+                let failed = |what| move |error: io::Error| failed(what, directory, &error);
                 std::fs::create_dir_all(&directory.dir).map_err(failed("mkdir"))?;
                 let mut tokens = read_all(&directory.dir).map_err(failed("open"))?;
                 for (account, token) in &options.preload {
@@ -96,6 +96,52 @@ impl Resolver {
             Self::Url(resolver) => resolver.fetch(account).ok(),
         }
     }
+}
+
+impl Resolver {
+    /// Every token that is kept in files.
+    pub(super) fn all(&self) -> BTreeMap<String, String> {
+        match self {
+            Self::Directory(directory) => read_all(&directory.dir).unwrap_or_default(),
+            Self::Memory | Self::Url(_) => BTreeMap::new(),
+        }
+    }
+
+    /// Keeps the token of an account.
+    pub(super) fn store(&self, account: &str, token: &str) -> Result<(), ResolverError> {
+        let Self::Directory(directory) = self else { return Err(ResolverError::NotKept) };
+        if let Some(limit) = directory.limit {
+            let known = self.all();
+            if known.len() >= limit && !known.contains_key(account) {
+                return Err(ResolverError::Full(limit));
+            }
+        }
+        write(directory, account, token).map_err(|error| failed("open", directory, &error))
+    }
+
+    /// Forgets the token of an account; what is kept of it has another name.
+    pub(super) fn delete(&self, account: &str) -> Result<(), ResolverError> {
+        let Self::Directory(directory) = self else { return Err(ResolverError::NotKept) };
+        if !directory.allow_delete || public_key_kind(account) != Some(KeyKind::Account) {
+            return Err(ResolverError::NoDeletion);
+        }
+        let path = file(&directory.dir, account);
+        let removed = if directory.hard_delete {
+            std::fs::remove_file(&path)
+        } else {
+            std::fs::rename(&path, path.with_extension("jwt.deleted"))
+        };
+        removed.map_err(|error| failed("remove", directory, &error))
+    }
+}
+
+fn failed(
+    what: &'static str,
+    directory: &DirectoryResolverOptions,
+    error: &io::Error,
+) -> ResolverError {
+    let (path, reason) = (directory.dir.display().to_string(), host::go_error_text(error));
+    ResolverError::Directory { what, path, reason }
 }
 
 impl UrlResolver {

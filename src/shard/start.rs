@@ -27,13 +27,13 @@ use super::service::Service;
 use super::task::{Control, ShardTask};
 use super::transport::TlsListener;
 use super::websocket::WebSocketListener;
-use crate::account::{Directory, DirectoryError, Secret, Single};
+use crate::account::{Directory, DirectoryError, ResolverOptions, Secret, Single};
 use crate::client::{KeepaliveLimits, Limits};
 use crate::config::{go_duration, CipherName, Options, COMPATIBLE_VERSION, MIDGE_VERSION};
 use crate::host;
 use crate::log::Log;
 use crate::mesh::{self, Endpoint};
-use crate::monitor::{self, ServerCard};
+use crate::monitor::{self, ControlPlane, ServerCard};
 use crate::net::{socket, Ring, RingConfig, RingError};
 use crate::proto::{InfoTemplate, ParserLimits, ServerInfo};
 use crate::router::ShardId;
@@ -187,6 +187,9 @@ pub fn run(options: &Options, log: &Log) -> Result<(), RunError> {
         let versions = versions.take();
         let requests = requests.clone();
         let keys = Arc::clone(&identity.keys);
+        let resolver = &options.access.operator.resolver;
+        let keeps_claims =
+            options.access.operator.is_on() && matches!(resolver, ResolverOptions::Directory(_));
         let closed_max = options.max_closed_clients;
         let line = monitor.line();
         let card = (shard == 0).then(|| ServerCard::of(&facts));
@@ -217,7 +220,7 @@ pub fn run(options: &Options, log: &Log) -> Result<(), RunError> {
                 core.name_senders(senders);
             }
             if shard == 0 {
-                core.serve_system();
+                core.serve_system(keeps_claims);
             }
             let jetstream = match storing {
                 None => None,
@@ -259,11 +262,17 @@ pub fn run(options: &Options, log: &Log) -> Result<(), RunError> {
         is_monitoring_secure: options.https_port != 0,
         websocket: addresses.websocket.map(|at| (at, is_tls)),
     };
-    let reload = Box::new({
-        let requests = requests.clone();
-        move || reload::ask(&requests)
-    });
-    let updates = monitor.start(first, inquirer, reload, (seed, log))?;
+    let plane = ControlPlane {
+        reload: Box::new({
+            let requests = requests.clone();
+            move || reload::ask(&requests)
+        }),
+        claims: Box::new({
+            let requests = requests.clone();
+            move |subject, payload| reload::ask_claims(&requests, subject, payload)
+        }),
+    };
+    let updates = monitor.start(first, inquirer, plane, (seed, log))?;
     reloader.show(facts, updates);
     drop(helpers);
     write_pid_file(options, log);

@@ -260,6 +260,78 @@ fn accounts_are_found_in_a_directory() {
     log_in(&broker, &token, &user);
 }
 
+/// What `nsc push` and its kin do.
+#[test]
+fn tokens_are_updated_looked_up_and_deleted_by_request() {
+    let (operator, user) = (Operator::new(), KeyPair::new_user());
+    let (system, tenant) = (Tenant::new("SYS"), Tenant::new("acme"));
+    let dir = tempfile::tempdir().expect("a directory");
+    let text = operator.config(&[&system]).replace(
+        "resolver: MEMORY",
+        &format!(
+            "system_account: {}\nresolver {{ type: full, dir: \"{}\", allow_delete: true }}",
+            system.id(),
+            dir.path().display()
+        ),
+    );
+    let broker = config(&text);
+    let (mut admin, _) = log_in(&broker, &system.user(&user, &json!({})), &user);
+    admin.send("SUB r.* 1\r\n");
+    let mut number = 0;
+    let mut ask = |subject: &str, body: &str| -> String {
+        number += 1;
+        admin.send(format!("PUB {subject} r.{number} {}\r\n{body}\r\n", body.len()));
+        String::from_utf8(admin.message().payload).expect("text")
+    };
+    let (id, token) = (tenant.id(), operator.account(&tenant));
+    assert_eq!(ask(&format!("$SYS.REQ.ACCOUNT.{id}.CLAIMS.LOOKUP"), ""), "");
+    let update = format!("$SYS.REQ.ACCOUNT.{id}.CLAIMS.UPDATE");
+    let answer: Value = serde_json::from_str(&ask(&update, &token)).expect("JSON");
+    assert_eq!(answer["data"], json!({ "account": id, "code": 200, "message": "jwt updated" }));
+    assert_eq!(ask(&format!("$SYS.REQ.ACCOUNT.{id}.CLAIMS.LOOKUP"), ""), token);
+    let list: Value = serde_json::from_str(&ask("$SYS.REQ.CLAIMS.LIST", "")).expect("JSON");
+    assert_eq!(list["data"].as_array().map(Vec::len), Some(2));
+    let (mut client, _) = log_in(&broker, &tenant.user(&user, &json!({})), &user);
+    for (body, complaint) in [
+        ("abc", "jwt update resulted in error - expected 3 chunks"),
+        (
+            &operator.account(&Tenant::new("other")),
+            "jwt update resulted in error - subject does not match jwt content",
+        ),
+        // nats-server says that this was updated, and lets nobody in by it.
+        (
+            &Operator::new().account(&tenant),
+            "jwt update resulted in error - account jwt is not signed by a trusted operator",
+        ),
+    ] {
+        let answer: Value = serde_json::from_str(&ask(&update, body)).expect("JSON");
+        assert_eq!(answer["error"]["description"], complaint);
+    }
+    client.fence();
+    // Users that are there feel what is new.
+    let revoking = json!({ "revocations": { user.public_key(): unix_now() + 100 } });
+    let tenant = tenant.with(&revoking);
+    ask(&update, &operator.account(&tenant));
+    client.expect_fatal("User Authentication Revoked");
+    let deletion = |accounts: &[String], key: &KeyPair| {
+        let claims = json!({ "sub": key.public_key(),
+            "nats": { "type": "generic", "version": 2, "accounts": accounts } });
+        midge::account::jwt::sign(&claims, key).expect("a token")
+    };
+    for (accounts, key, complaint) in [
+        ([system.id()], &operator.key, "not allowed to delete system account"),
+        ([id.clone()], &KeyPair::new_operator(), "not self signed"),
+    ] {
+        let answer = ask("$SYS.REQ.CLAIMS.DELETE", &deletion(&accounts, key));
+        assert!(answer.contains(complaint), "{answer}");
+    }
+    let answer = ask("$SYS.REQ.CLAIMS.DELETE", &deletion(&[id.clone()], &operator.key));
+    assert!(answer.contains("deleted 1 accounts"), "{answer}");
+    assert!(dir.path().join(format!("{id}.jwt.deleted")).exists());
+    let token = tenant.user(&KeyPair::new_user(), &json!({ "bearer_token": true }));
+    connect(&broker, &token, None).expect_fatal(VIOLATION);
+}
+
 #[test]
 fn accounts_are_asked_for_over_http() {
     let (operator, user) = (Operator::new(), KeyPair::new_user());

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::super::json;
-use super::super::pages::Pages;
+use super::super::pages::{ClaimsReply, Pages};
 use super::asker::UserInfo;
 use super::body::Body;
 use super::encoding::{encode, header};
@@ -203,6 +203,9 @@ impl Desk {
             let count = count_subscribers(pages, request);
             return self.reply(pages, request, count.to_string().into_bytes());
         }
+        if service == Service::Claims {
+            return self.answer_claims(pages, request, now);
+        }
         let body = match Body::read(&request.payload) {
             Ok(body) => body,
             Err(description) => {
@@ -241,6 +244,23 @@ impl Desk {
                     self.reply_error(pages, request, refusal, now);
                 }
             },
+        }
+    }
+
+    /// What is said about tokens of accounts: one message, or several.
+    fn answer_claims(&mut self, pages: &mut Pages, request: &SystemRequest, now: u64) {
+        for reply in pages.claims(&request.subject, &request.payload) {
+            let (name, value) = match reply {
+                ClaimsReply::Bare(payload) => {
+                    self.reply(pages, request, payload);
+                    continue;
+                }
+                ClaimsReply::Data(value) => ("data", value),
+                ClaimsReply::Error(value) => ("error", value),
+            };
+            let mut text = self.envelope(pages, now);
+            text.extend_from_slice(format!(",\"{name}\":{value}}}").as_bytes());
+            self.reply(pages, request, text);
         }
     }
 
@@ -405,7 +425,7 @@ fn data(
             done(pages.inquirer().send_away(body.number("cid")), "no such client id")?
         }
         Service::Reload => pages.reload().map(|()| Vec::new())?,
-        Service::Statsz | Service::Idz | Service::Subscribers => return Ok(None),
+        Service::Statsz | Service::Idz | Service::Subscribers | Service::Claims => return Ok(None),
     };
     Ok(Some(data))
 }

@@ -19,6 +19,8 @@ pub(super) enum Service<'a> {
     Account(AccountService, &'a str),
     /// Something of the account that asks.
     OwnAccount(AccountService),
+    /// Tokens of accounts are looked up, updated or deleted.
+    Claims,
     /// Who asks.
     UserInfo,
     /// How many subscribers a subject has.
@@ -70,8 +72,20 @@ const ACCOUNT: [(&str, AccountService); 7] = [
 const ACTIONS: [(&str, Service<'static>); 3] =
     [("RELOAD", Service::Reload), ("KICK", Service::Kick), ("LDM", Service::LameDuck)];
 
-/// What the server subscribes to in the system account.
-pub fn subscriptions(server_id: &str) -> Vec<String> {
+/// What is asked of tokens of accounts, by servers that keep them.
+const CLAIMS: [&str; 7] = [
+    "$SYS.REQ.ACCOUNT.*.CLAIMS.LOOKUP",
+    "$SYS.REQ.ACCOUNT.*.CLAIMS.UPDATE",
+    "$SYS.ACCOUNT.*.CLAIMS.UPDATE",
+    "$SYS.REQ.CLAIMS.UPDATE",
+    "$SYS.REQ.CLAIMS.LIST",
+    "$SYS.REQ.CLAIMS.PACK",
+    "$SYS.REQ.CLAIMS.DELETE",
+];
+
+/// What the server subscribes to in the system account; `keeps_claims` if it keeps tokens of
+/// accounts.
+pub fn subscriptions(server_id: &str, keeps_claims: bool) -> Vec<String> {
     let mut list = vec!["$SYS.REQ.SERVER.PING".to_owned(), "$SYS.DEBUG.SUBSCRIBERS".to_owned()];
     let pages = PAGES.iter().map(|(name, _)| *name);
     for name in pages.chain(["STATSZ", "IDZ"]) {
@@ -80,6 +94,9 @@ pub fn subscriptions(server_id: &str) -> Vec<String> {
     }
     list.extend(ACTIONS.iter().map(|(name, _)| format!("$SYS.REQ.SERVER.{server_id}.{name}")));
     list.extend(ACCOUNT.iter().map(|(name, _)| format!("$SYS.REQ.ACCOUNT.*.{name}")));
+    if keeps_claims {
+        list.extend(CLAIMS.map(str::to_owned));
+    }
     list
 }
 
@@ -118,6 +135,9 @@ impl<'a> Service<'a> {
                 Self::Account(ACCOUNT.iter().find(|(known, _)| *known == name)?.1, account)
             }
             ["$SYS", "DEBUG", "SUBSCRIBERS"] => Self::Subscribers,
+            ["$SYS", "REQ", "ACCOUNT", _, "CLAIMS", _]
+            | ["$SYS", "ACCOUNT", _, "CLAIMS", "UPDATE"]
+            | ["$SYS", "REQ", "CLAIMS", _] => Self::Claims,
             _ => return None,
         })
     }
@@ -129,7 +149,7 @@ mod tests {
 
     #[test]
     fn every_subscription_is_a_service() {
-        for pattern in subscriptions("NID") {
+        for pattern in subscriptions("NID", true) {
             let subject = pattern.replace('*', "A");
             assert!(Service::find(&subject, "NID", false).is_some(), "{subject}");
         }

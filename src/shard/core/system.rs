@@ -97,9 +97,10 @@ impl System {
 }
 
 impl Core {
-    /// From now on this shard answers what is asked in the system account.
-    pub fn serve_system(&mut self) {
-        self.system.patterns = system_subscriptions(self.config.info.server_id());
+    /// From now on this shard answers what is asked in the system account; also about tokens of
+    /// accounts, if the server keeps them.
+    pub fn serve_system(&mut self, keeps_claims: bool) {
+        self.system.patterns = system_subscriptions(self.config.info.server_id(), keeps_claims);
         self.subscribe_system();
     }
 
