@@ -325,7 +325,7 @@ fn tokens_are_updated_looked_up_and_deleted_by_request() {
         let answer = ask("$SYS.REQ.CLAIMS.DELETE", &deletion(&accounts, key));
         assert!(answer.contains(complaint), "{answer}");
     }
-    let answer = ask("$SYS.REQ.CLAIMS.DELETE", &deletion(&[id.clone()], &operator.key));
+    let answer = ask("$SYS.REQ.CLAIMS.DELETE", &deletion(std::slice::from_ref(&id), &operator.key));
     assert!(answer.contains("deleted 1 accounts"), "{answer}");
     assert!(dir.path().join(format!("{id}.jwt.deleted")).exists());
     let token = tenant.user(&KeyPair::new_user(), &json!({ "bearer_token": true }));
