@@ -47,6 +47,8 @@ impl Once {
             return self.make(link);
         }
         self.fetched.clear();
+        // What came after the last answer of the life before may be forgotten with it.
+        self.counts.clone_from(&self.committed);
         self.publish(link, false)?;
         self.count_left(link)?;
         if random.below(12) == 0 && !self.is_lenient {

@@ -123,7 +123,8 @@ fn the_javascript_client_works_over_websocket() {
         return skip(what, &why);
     }
     match node() {
-        Ok(script) => {
+        Ok(folder) => {
+            let script = folder.join("smoke.js");
             for more in ["", "compression: true"] {
                 let (_broker, url) = over_websocket(more);
                 judge(Command::new("node").arg(FLAG).arg(&script).arg(url));
