@@ -9,8 +9,8 @@ use std::sync::Arc;
 use serde::Deserialize;
 use serde_json::{json, Value};
 
-use super::directory::User;
 use super::jwt::{AccountBody, Body, Claims, JwtError, KeyKind, Token, UserBody, UserToken};
+use super::members::User;
 use super::trust::{admit, rules_of};
 use super::{
     AccountId, CalloutOptions, ConnectionType, Credentials, Directory, Login, TokenUser,

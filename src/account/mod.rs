@@ -29,6 +29,8 @@
 mod callout;
 mod certificate;
 mod directory;
+#[cfg(test)]
+mod directory_tests;
 mod exports;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
@@ -36,6 +38,7 @@ mod imports;
 pub mod jwt;
 mod limits;
 mod mapping;
+mod members;
 mod options;
 mod pattern_set;
 mod permissions;
@@ -47,13 +50,12 @@ mod trust;
 pub use crate::subject::AccountId;
 pub use callout::{Asked, Callout, CalloutRefusal, CALLOUT_SUBJECT};
 pub use certificate::CertificateNames;
-pub use directory::{
-    Account, Credentials, Directory, DirectoryError, Login, Single, User, Verdict,
-};
+pub use directory::{Credentials, Directory, DirectoryError, Single, Verdict};
 pub use exports::{Access, Export, ExportError, Latency, Offer, ResponseType, Sampling, Terms};
 pub use imports::{ImportError, ServiceImport, StreamImport, Wanted};
 pub use limits::{AccountLimits, JetStreamLimits};
 pub use mapping::{Mapped, Mapping, MappingError, MappingTarget, Mappings};
+pub use members::{Account, Login, User};
 pub use options::{
     AccessOptions, AccountOptions, CalloutOptions, ConnectionType, DirectoryResolverOptions,
     OperatorOptions, ResolverOptions, UserOptions, GLOBAL_ACCOUNT, SYSTEM_ACCOUNT,

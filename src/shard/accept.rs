@@ -12,7 +12,9 @@
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 
-use super::message::Adopted;
+use super::message::{Adopted, Message};
+use super::task::ShardTask;
+use crate::host;
 use crate::net::{socket, AcceptBackoff};
 use crate::proto::WireError;
 
@@ -217,4 +219,62 @@ impl Acceptor {
 fn text_of(peer: SocketAddr) -> Box<str> {
     let ip = peer.ip().to_canonical();
     format!("{ip}\0{}", peer.port()).into_boxed_str()
+}
+
+impl ShardTask {
+    pub(super) fn handle_accepted(&mut self, port: Port, result: Result<OwnedFd, i32>, more: bool) {
+        let Some(acceptor) = &mut self.acceptor else { return };
+        if !more {
+            acceptor.disarmed(port);
+        }
+        match result {
+            Ok(socket) => {
+                if let Some((shard, adopted)) = acceptor.place(port, socket, self.now) {
+                    if shard == self.endpoint.own() {
+                        self.adopt(adopted);
+                    } else {
+                        self.endpoint.push_control(shard, Message::Adopt(adopted));
+                    }
+                }
+                if !more {
+                    self.arm_listener(port);
+                }
+            }
+            Err(errno) => {
+                if acceptor.listener(port).is_some() {
+                    acceptor.failed(self.now);
+                    let error = std::io::Error::from_raw_os_error(errno);
+                    let words = host::go_error_text(&error);
+                    self.control.log.error(format_args!("Temporary Client Accept Error ({words})"));
+                }
+                if more {
+                    self.ring.cancel_accept(port.token());
+                }
+            }
+        }
+    }
+
+    pub(super) fn arm_listeners(&mut self) {
+        for port in Port::ALL {
+            self.arm_listener(port);
+        }
+    }
+
+    fn arm_listener(&mut self, port: Port) {
+        let Some(acceptor) = &mut self.acceptor else { return };
+        if let Some(listener) = acceptor.arm(port) {
+            self.ring.accept(listener, port.token());
+        }
+    }
+
+    /// Nobody is accepted any more.
+    pub(super) fn close_listeners(&mut self) {
+        let Some(acceptor) = &mut self.acceptor else { return };
+        for port in Port::ALL {
+            if acceptor.listener(port).is_some() {
+                self.ring.cancel_accept(port.token());
+            }
+        }
+        acceptor.close();
+    }
 }

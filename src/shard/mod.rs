@@ -2,9 +2,10 @@
 //! state, its ring and its end of every lane.
 //!
 //! [`core`] is the pure part; everything else here does I/O. [`start`] builds
-//! the shards and waits for them; [`task`] is the turn loop; [`sockets`] knows
-//! which operations of which descriptor are under way; [`accept`] lives on
-//! shard 0 and places connections.
+//! the shards and waits for them; [`task`] is the turn loop; [`traffic`] is what
+//! it does with sockets, of which [`sockets`] knows which operations of which
+//! descriptor are under way; [`accept`] lives on shard 0 and places connections;
+//! [`ending`] is how all of it stops.
 //!
 //! Invariants:
 //! - all state of a shard is touched by its one task, synchronously; nothing
@@ -22,7 +23,9 @@ pub mod core;
 
 mod accept;
 mod accounts;
+mod answers;
 mod claims;
+mod ending;
 mod events;
 mod jetstream;
 mod memory;
@@ -39,6 +42,7 @@ mod sockets;
 mod start;
 mod system;
 mod task;
+mod traffic;
 mod transport;
 mod versions;
 mod websocket;

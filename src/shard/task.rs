@@ -5,14 +5,13 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, Sender};
 use std::sync::Arc;
 
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
-
 use super::accept::{Acceptor, Port};
 use super::core::{Batch, ConnKey, Core};
+use super::ending::Stage;
 use super::events;
 use super::jetstream::JetStream;
 use super::memory::Memory;
-use super::message::{Adopted, Message};
+use super::message::Message;
 use super::passwords::Passwords;
 use super::reload::{Request, Version};
 use super::sockets::Sockets;
@@ -22,10 +21,7 @@ use super::websocket::{WebSocketListener, WebSockets};
 use crate::host;
 use crate::log::Log;
 use crate::mesh::Endpoint;
-use crate::monitor::{
-    Answer, Ask, Histogram, Inquiry, LaneDepth, Mailbox, ServerCard, ShardTotals, SlowConsumers,
-    SystemLine,
-};
+use crate::monitor::{Histogram, Mailbox, ServerCard, SlowConsumers, SystemLine};
 use crate::net::{Completion, End, Flight, Ring, RingError, Segment};
 use crate::proto::CloseReason;
 use crate::router::{ConnId, ShardId};
@@ -44,18 +40,6 @@ const BATCHES_MAX: usize = DATA_LANE_BATCHES;
 
 /// Looks of an idle shard for work between two glances at the clock.
 const SPIN_LOOKS: u32 = 16;
-
-/// Flights kept for reuse.
-const FLIGHTS_MAX: usize = 1024;
-
-/// How long other shards have to route that the server ends before it does.
-const LEAVE_WAIT: u64 = 100_000_000;
-
-/// How long a shutdown waits for clients to take what is queued.
-const STOP_WAIT: u64 = 500_000_000;
-
-/// How long it waits beyond that for the store to write what it knows.
-const STORE_WAIT: u64 = 3_500_000_000;
 
 /// What all shards and the signal thread share.
 pub(super) struct Control {
@@ -83,25 +67,6 @@ impl Control {
     pub(super) fn raise(&self, signal: i32) {
         self.signals.fetch_or(1 << signal.clamp(0, 31), Ordering::Release);
     }
-}
-
-/// How far the server is on its way out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Stage {
-    Serving,
-    /// Lame duck mode; clients are closed from this moment on.
-    LameDuck {
-        close_at: Option<u64>,
-    },
-    /// The end is announced; it comes when that has been routed, or by this moment.
-    Leaving {
-        by: u64,
-    },
-    /// Everything is being closed, by this moment at the latest.
-    Stopping {
-        by: u64,
-    },
-    Stopped,
 }
 
 /// One shard: its core, its ring, its end of the lanes.
@@ -531,229 +496,6 @@ impl ShardTask {
         }
     }
 
-    fn handle_accepted(
-        &mut self,
-        port: Port,
-        result: Result<std::os::fd::OwnedFd, i32>,
-        more: bool,
-    ) {
-        let Some(acceptor) = &mut self.acceptor else { return };
-        if !more {
-            acceptor.disarmed(port);
-        }
-        match result {
-            Ok(socket) => {
-                if let Some((shard, adopted)) = acceptor.place(port, socket, self.now) {
-                    if shard == self.endpoint.own() {
-                        self.adopt(adopted);
-                    } else {
-                        self.endpoint.push_control(shard, Message::Adopt(adopted));
-                    }
-                }
-                if !more {
-                    self.arm_listener(port);
-                }
-            }
-            Err(errno) => {
-                if acceptor.listener(port).is_some() {
-                    acceptor.failed(self.now);
-                    let error = std::io::Error::from_raw_os_error(errno);
-                    let words = host::go_error_text(&error);
-                    self.control.log.error(format_args!("Temporary Client Accept Error ({words})"));
-                }
-                if more {
-                    self.ring.cancel_accept(port.token());
-                }
-            }
-        }
-    }
-
-    fn arm_listeners(&mut self) {
-        for port in Port::ALL {
-            self.arm_listener(port);
-        }
-    }
-
-    fn arm_listener(&mut self, port: Port) {
-        let Some(acceptor) = &mut self.acceptor else { return };
-        if let Some(listener) = acceptor.arm(port) {
-            self.ring.accept(listener, port.token());
-        }
-    }
-
-    /// Nobody is accepted any more.
-    fn close_listeners(&mut self) {
-        let Some(acceptor) = &mut self.acceptor else { return };
-        for port in Port::ALL {
-            if acceptor.listener(port).is_some() {
-                self.ring.cancel_accept(port.token());
-            }
-        }
-        acceptor.close();
-    }
-
-    fn adopt(&mut self, adopted: Adopted) {
-        if self.core.directory().uses_tokens() {
-            // Tokens are judged by the time of day, which may have been set meanwhile.
-            self.set_wall_clock();
-        }
-        if adopted.port == Port::WebSocket {
-            return self.adopt_websocket(adopted);
-        }
-        let Adopted { socket, cid, host, refused, .. } = adopted;
-        let key = match refused {
-            Some(error) => self.core.open_refused(cid, host, error),
-            None => self.core.open(cid, host),
-        };
-        self.sockets.insert(key, socket);
-        self.begin_transport(key);
-        if matches!(self.stage, Stage::Stopping { .. }) {
-            self.core.handle_end(key, CloseReason::ServerShutdown);
-        }
-        self.arm_receive(key);
-    }
-
-    pub(super) fn arm_receive(&mut self, key: ConnKey) {
-        if let Some(socket) = self.sockets.get(key) {
-            if !socket.receiving && socket.may_receive() {
-                socket.receiving = true;
-                socket.cancelling = false;
-                self.ring.receive(socket.fd(), key.to_u64());
-            }
-        }
-    }
-
-    /// A multishot receive is over; it is armed again in the order of ending.
-    fn receive_ended(&mut self, key: ConnKey) {
-        if let Some(socket) = self.sockets.get(key) {
-            socket.receiving = false;
-            self.starved.push(key);
-        }
-    }
-
-    fn change_receives(&mut self) {
-        while let Some((key, wanted)) = self.core.take_receive_change() {
-            let Some(socket) = self.sockets.get(key) else { continue };
-            socket.wanted = wanted;
-            if !wanted && socket.receiving && !socket.cancelling {
-                socket.cancelling = true;
-                self.ring.cancel_receive(key.to_u64());
-            }
-            self.starved.push(key);
-            if self.seals && wanted {
-                self.read_kept(key);
-            }
-        }
-        self.choke();
-        let mut starved = std::mem::take(&mut self.starved);
-        for key in starved.drain(..) {
-            self.arm_receive(key);
-            self.release_if_idle(key);
-        }
-        self.starved = starved;
-    }
-
-    fn flush(&mut self) {
-        let mut dirty = std::mem::take(&mut self.dirty);
-        self.core.take_dirty(&mut dirty);
-        for slot in dirty.drain(..) {
-            if self.seals && self.defer_sealed(slot) {
-                continue;
-            }
-            self.send_in_clear(slot);
-        }
-        self.dirty = dirty;
-        if !self.sealed.is_empty() {
-            self.flush_sealed();
-        }
-    }
-
-    pub(super) fn send_in_clear(&mut self, slot: ConnId) {
-        let mut flight = self.flights.pop().unwrap_or_default();
-        let key = self.core.take_flight(slot, |segment| flight.push(segment));
-        match key.and_then(|key| self.sockets.get(key)) {
-            Some(socket) => {
-                socket.sending = true;
-                if let Some(transport) = &mut socket.transport {
-                    transport.carries_flight = true;
-                }
-                self.ring.send(socket.fd(), socket.key.to_u64(), flight);
-            }
-            None => self.flights.push(flight),
-        }
-    }
-
-    fn handle_sent(&mut self, key: ConnKey, mut flight: Box<Flight>, result: Result<usize, i32>) {
-        let delivered = match result {
-            Ok(sent) => {
-                flight.advance(sent);
-                if !flight.is_done() {
-                    if let Some(socket) = self.sockets.get(key).filter(|socket| !socket.closing) {
-                        self.ring.send(socket.fd(), key.to_u64(), flight);
-                        return;
-                    }
-                }
-                flight.is_done()
-            }
-            Err(libc::EINTR | libc::EAGAIN) => {
-                if let Some(socket) = self.sockets.get(key).filter(|socket| !socket.closing) {
-                    self.ring.send(socket.fd(), key.to_u64(), flight);
-                    return;
-                }
-                false
-            }
-            Err(_) => false,
-        };
-        flight.drain(|segment| self.core.recycle(segment));
-        if self.flights.len() < FLIGHTS_MAX {
-            self.flights.push(flight);
-        }
-        if let Some(socket) = self.sockets.get(key) {
-            socket.sending = false;
-            if socket.websocket.is_some() {
-                return self.handle_framed_sent(key, delivered);
-            }
-            if socket.transport.is_some() {
-                return self.handle_sealed_sent(key, delivered);
-            }
-        }
-        self.core.handle_sent(key, delivered);
-        self.release_if_idle(key);
-    }
-
-    fn close_sockets(&mut self) {
-        while let Some(key) = self.core.take_closing() {
-            if !self.seals || !self.leaves_later(key) {
-                self.shut_socket(key);
-            }
-        }
-    }
-
-    /// Ends a connection towards its peer.
-    pub(super) fn shut_socket(&mut self, key: ConnKey) {
-        let Some(socket) = self.sockets.get(key) else { return };
-        socket.shut_down();
-        if socket.receiving && !socket.cancelling {
-            socket.cancelling = true;
-            self.ring.cancel_receive(key.to_u64());
-        }
-        self.release_if_idle(key);
-    }
-
-    pub(super) fn release_if_idle(&mut self, key: ConnKey) {
-        let over = self.sockets.get(key).is_some_and(|socket| socket.closing && socket.is_idle());
-        if !over {
-            return;
-        }
-        self.sockets.remove(key);
-        self.core.release(key);
-        if let Some(acceptor) = &mut self.acceptor {
-            acceptor.released(self.endpoint.own());
-        } else {
-            self.endpoint.push_control(0, Message::Released);
-        }
-    }
-
     pub(super) fn say_events(&mut self) {
         for event in self.core.take_events() {
             if let Some(slow) = events::say(event, &self.control) {
@@ -762,65 +504,8 @@ impl ShardTask {
         }
     }
 
-    /// Answers the monitor: at most one slice.
-    #[cold]
-    fn answer(&mut self, inquiry: &Inquiry) {
-        let core = &mut self.core;
-        inquiry.answer(match &inquiry.ask {
-            Ask::Totals => Answer::Totals(Box::new(self.totals())),
-            Ask::Accounts { from } => Answer::Accounts(core.accounts_from(*from)),
-            Ask::Publish { messages, seq } => {
-                core.publish_system(messages, *seq);
-                Answer::Done(true)
-            }
-            Ask::IsHeard(subjects) => {
-                Answer::Done(subjects.iter().any(|subject| core.is_heard(subject)))
-            }
-            Ask::Kick(cid) => Answer::Done(core.kick(*cid)),
-            Ask::SendAway(cid) => Answer::Done(core.send_away(*cid)),
-            Ask::Connections { from } => Answer::Connections(core.connections_from(*from)),
-            Ask::Closed { from, subscriptions } => {
-                Answer::Connections(core.closed_from(*from, *subscriptions))
-            }
-            Ask::JetStream(ask) => Answer::JetStream(
-                self.jetstream.as_mut().map(|jetstream| Box::new(jetstream.figures(ask, self.now))),
-            ),
-            Ask::Subscriptions { from, of } => {
-                Answer::Subscriptions(core.subscriptions_from(*from, of.as_deref()))
-            }
-        });
-    }
-
-    fn totals(&self) -> ShardTotals {
-        let lane = |to: ShardId| {
-            let to = usize::from(to.0);
-            LaneDepth {
-                to,
-                control: self.endpoint.control_depth(to) as u64,
-                data: self.endpoint.data_depth(to) as u64,
-            }
-        };
-        let acceptor = self.acceptor.as_ref();
-        ShardTotals {
-            lanes: self.core.peers().map(lane).collect(),
-            turns: self.turn_times,
-            slow: self.slow.clone(),
-            notices_dropped: self.core.notices_dropped()
-                + self.line.as_ref().map_or(0, SystemLine::dropped),
-            log_lines_dropped: acceptor.map_or(0, |_| self.control.log.dropped_lines()),
-            accepting: acceptor.is_some_and(|acceptor| acceptor.listener(Port::Clients).is_some()),
-            ..self.core.totals()
-        }
-    }
-
     fn next_deadline(&self) -> Option<u64> {
-        let stage = match self.stage {
-            Stage::LameDuck { close_at } => close_at,
-            Stage::Leaving { by } => Some(by),
-            Stage::Stopping { by } if by > self.now => Some(by),
-            Stage::Stopping { by } => Some(by + STORE_WAIT),
-            Stage::Serving | Stage::Stopped => None,
-        };
+        let stage = self.stage_deadline();
         let retry = self.acceptor.as_ref().and_then(|acceptor| acceptor.retry_at);
         let jetstream = self.jetstream.as_ref().and_then(|jetstream| jetstream.next_deadline());
         let handshake = self.handshakes.front().map(|&(at, _)| at);
@@ -851,100 +536,7 @@ impl ShardTask {
                 self.arm_listeners();
             }
         }
-        match self.stage {
-            Stage::LameDuck { close_at } => self.advance_lame_duck(close_at),
-            Stage::Leaving { by } => {
-                if by <= self.now || self.core.is_all_routed() {
-                    self.stop_all();
-                }
-            }
-            Stage::Stopping { by } => {
-                let all = self.acceptor.is_none() || self.stopped + 1 == self.endpoint.shards();
-                let clients_gone = (self.core.connections() == 0 && all) || by <= self.now;
-                let stored = match &mut self.jetstream {
-                    Some(jetstream) if clients_gone && by + STORE_WAIT > self.now => {
-                        jetstream.stop()
-                    }
-                    _ => true,
-                };
-                if clients_gone && stored {
-                    if self.acceptor.is_none() {
-                        self.endpoint.push_control(0, Message::Stopped);
-                        self.endpoint.wake_parked();
-                    }
-                    self.stage = Stage::Stopped;
-                }
-            }
-            Stage::Serving | Stage::Stopped => {}
-        }
-    }
-
-    fn handle_signals(&mut self, signals: u32) {
-        let came = |signal: i32| signals & (1 << signal) != 0;
-        if came(SIGUSR1) {
-            self.control.log.reopen();
-        }
-        if came(SIGHUP) {
-            self.reload();
-        }
-        if came(SIGINT) || came(SIGTERM) && !matches!(self.stage, Stage::LameDuck { .. }) {
-            let name = if came(SIGINT) { "interrupt" } else { "terminated" };
-            self.control.log.info(format_args!("Trapped \"{name}\" signal"));
-            self.leave();
-        } else if came(SIGUSR2) && self.stage == Stage::Serving {
-            self.enter_lame_duck();
-        }
-    }
-
-    fn enter_lame_duck(&mut self) {
-        let log = &self.control.log;
-        log.info(format_args!("Entering lame duck mode, stop accepting new clients"));
-        self.close_listeners();
-        self.stage = Stage::LameDuck { close_at: Some(self.now + self.control.lame_duck_grace) };
-        self.core.note_lame_duck();
-        self.tell_all(|| Message::LameDuck);
-        self.core.enter_lame_duck();
-    }
-
-    fn advance_lame_duck(&mut self, close_at: Option<u64>) {
-        let Some(acceptor) = &self.acceptor else { return };
-        if acceptor.connections() == 0 {
-            self.leave();
-        } else if close_at.is_some_and(|at| at <= self.now) {
-            self.control.log.info(format_args!("Closing existing clients"));
-            let control = &self.control;
-            let duration = control.lame_duck_duration.saturating_sub(control.lame_duck_grace);
-            self.stage = Stage::LameDuck { close_at: None };
-            self.tell_all(|| Message::CloseOver(duration));
-            self.core.close_over(duration);
-        }
-    }
-
-    /// Shard 0: says that the server ends, if anybody listens, and ends it.
-    fn leave(&mut self) {
-        self.control.log.info(format_args!("Initiating Shutdown..."));
-        if matches!(self.stage, Stage::Leaving { .. }) {
-            return self.stop_all();
-        }
-        if self.announce_end() && self.endpoint.shards() > 1 {
-            self.stage = Stage::Leaving { by: self.now + LEAVE_WAIT };
-        } else {
-            self.stop_all();
-        }
-    }
-
-    fn stop_all(&mut self) {
-        self.tell_all(|| Message::Stop);
-        self.stop();
-    }
-
-    fn stop(&mut self) {
-        if matches!(self.stage, Stage::Stopping { .. } | Stage::Stopped) {
-            return;
-        }
-        self.stage = Stage::Stopping { by: self.now + STOP_WAIT };
-        self.close_listeners();
-        self.core.close_all();
+        self.advance_stage();
     }
 
     pub(super) fn tell_all(&mut self, message: impl Fn() -> Message) {

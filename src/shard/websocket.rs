@@ -16,8 +16,9 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::core::{Arrival, ConnKey, Core};
+use super::ending::Stage;
 use super::message::Adopted;
-use super::task::{ShardTask, Stage};
+use super::task::ShardTask;
 use super::transport::{TlsListener, Transport};
 use crate::client::CarriedCredentials;
 use crate::log::Log;

@@ -6,12 +6,13 @@ use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 use super::ack::Delivery;
 use super::acks::Acknowledged;
 use super::notes::{self, kind, NOTE};
+use super::recovery::set_kept;
 use super::state::{Consumer, Scratch};
 use super::status;
 use super::unacked::Unacked;
 use crate::proto::HeaderBlock;
-use crate::store::{Commit, Message, StorageKind};
-use crate::stream::{ConsumerLimits, Context, Incoming, Outgoing, Purpose, Retention, StreamView};
+use crate::store::Commit;
+use crate::stream::{ConsumerLimits, Context, Incoming, Outgoing, Purpose, StreamView};
 use crate::subject::matches;
 
 /// The consumers of one stream. The stream calls
@@ -32,21 +33,21 @@ pub struct Consumers {
     pub(super) slots: Vec<Option<Box<Consumer>>>,
     pub(super) free: VecDeque<u32>,
     pub(super) by_name: BTreeMap<String, u32>,
-    ready: VecDeque<u32>,
-    changed: Vec<u32>,
-    deadlines: BinaryHeap<Reverse<(u64, u32)>>,
-    scratch: Scratch,
+    pub(super) ready: VecDeque<u32>,
+    pub(super) changed: Vec<u32>,
+    pub(super) deadlines: BinaryHeap<Reverse<(u64, u32)>>,
+    pub(super) scratch: Scratch,
     /// The commit of the last message: what deliveries wait for.
-    gate: Commit,
-    note: Vec<u8>,
+    pub(super) gate: Commit,
+    pub(super) note: Vec<u8>,
     /// When changes are noted at the latest; `u64::MAX` if there are none.
-    flush_at: u64,
+    pub(super) flush_at: u64,
     /// Messages were stored since the gate was set.
-    has_new: bool,
+    pub(super) has_new: bool,
     /// Consumers that deliver without being asked.
-    pushes: usize,
+    pub(super) pushes: usize,
     /// Messages that were removed before they were acknowledged, to be told.
-    terminated: Vec<(u32, Delivery)>,
+    pub(super) terminated: Vec<(u32, Delivery)>,
 }
 
 impl Default for Consumers {
@@ -339,144 +340,6 @@ impl Consumers {
         }
     }
 
-    /// Removes messages that nobody needs, after the stream took to interest retention, or
-    /// consumers changed.
-    pub fn release_unneeded(&mut self, view: &mut StreamView<'_>) {
-        if view.config.retention != Retention::Interest {
-            return;
-        }
-        let extent = view.store.extent();
-        let keeps_from = self.iter().filter(|consumer| consumer.holds_messages()).map(|consumer| {
-            let unacked = consumer.unacked.first().map_or(u64::MAX, |first| first.stream_seq);
-            consumer.cursor.next().min(unacked)
-        });
-        let keeps_from = keeps_from.min().unwrap_or(u64::MAX).min(extent.last_seq + 1);
-        let mut next = view.store.next_seq(extent.first_seq);
-        let mut message = Message::default();
-        while let Some(seq) = next {
-            next = view.store.next_seq(seq + 1);
-            if (seq < keeps_from || !self.is_needed(seq, view, &mut message))
-                && view.store.remove(seq, false)
-            {
-                self.removed_by_us(seq, None);
-            }
-        }
-        for consumer in self.slots.iter_mut().flatten() {
-            consumer.reconcile(view.store);
-        }
-    }
-
-    /// Appends everything there is, for [`restore`](Self::restore).
-    pub fn snapshot(&self, out: &mut Vec<u8>) {
-        let kept: Vec<&Consumer> = self.iter().filter(|c| c.is_known_later).collect();
-        notes::write_number(out, kept.len() as u64);
-        for consumer in kept {
-            consumer.write_state(out);
-        }
-    }
-
-    /// Brings back a snapshot, before notes are replayed. False if it makes no sense.
-    pub fn restore(&mut self, mut snapshot: &[u8], view: &mut StreamView<'_>) -> bool {
-        let stream = view.name();
-        let Some(count) = notes::read_number(&mut snapshot) else { return snapshot.is_empty() };
-        for _ in 0..count {
-            let Some(consumer) = Consumer::read_state(&mut snapshot, stream) else { return false };
-            self.put(consumer);
-        }
-        true
-    }
-
-    /// Does what a note says, which begins with byte 1. False if it makes no sense.
-    pub fn replay_note(&mut self, note: &[u8], view: &mut StreamView<'_>) -> bool {
-        let stream = view.name();
-        let Some((&NOTE, rest)) = note.split_first() else { return false };
-        let Some((note_kind, mut rest)) = rest.split_first() else { return false };
-        match *note_kind {
-            kind::STATE => match Consumer::read_state(&mut rest, stream) {
-                Some(consumer) => {
-                    self.put(consumer);
-                    true
-                }
-                None => false,
-            },
-            kind::CHANGES => {
-                let index = notes::read_number(&mut rest).and_then(|n| u32::try_from(n).ok());
-                let Some(index) = index else { return false };
-                // Of one that was deleted since.
-                let Some(consumer) = slot(&mut self.slots, index) else { return true };
-                consumer.replay(rest).is_some()
-            }
-            kind::DELETED => {
-                let index = notes::read_number(&mut rest).and_then(|n| u32::try_from(n).ok());
-                let Some(index) = index else { return false };
-                self.take(index);
-                true
-            }
-            _ => false,
-        }
-    }
-
-    /// Everything was replayed: consumers take up their work.
-    pub fn finish_recovery(&mut self, view: &mut StreamView<'_>, ctx: &mut Context<'_>) {
-        self.free = (0..).zip(&self.slots).filter(|(_, s)| s.is_none()).map(|(i, _)| i).collect();
-        for at in 0..self.slots.len() {
-            let Some(Some(consumer)) = self.slots.get_mut(at) else { continue };
-            consumer.reconcile(view.store);
-            consumer.is_paused = consumer.paused_until(ctx.now).is_some();
-            consumer.active_at = ctx.now;
-            consumer.set_prefixes(view);
-            set_kept(consumer, view);
-            let index = consumer.index;
-            self.subscribe(index, view, ctx);
-            self.look_for_listener(index, view, ctx);
-            self.touch(index, ctx.now);
-        }
-    }
-
-    /// Ceases to serve: the stream is read again, or set aside. Clients that wait are told to ask
-    /// again, as by a server that is no longer the one to ask.
-    pub fn stand_down(&mut self, view: &StreamView<'_>, ctx: &mut Context<'_>) {
-        for at in 0..self.slots.len() {
-            let Some(Some(consumer)) = self.slots.get_mut(at) else { continue };
-            consumer.end_all(view, ctx, Commit::NONE, status::LEADERSHIP_CHANGE);
-            consumer.is_ready = false;
-            consumer.is_listed = false;
-            consumer.armed = u64::MAX;
-        }
-        for consumer in self.iter() {
-            self.for_each_subscription(
-                consumer,
-                view,
-                |ctx, purpose, account, pattern| {
-                    ctx.out.unsubscribe(purpose.token(), account, pattern.as_bytes());
-                },
-                ctx,
-            );
-        }
-        self.ready.clear();
-        self.changed.clear();
-        self.deadlines.clear();
-    }
-
-    /// Takes over what no store has, from the table that was read again: consumers in memory.
-    pub fn take_over(&mut self, before: Self) {
-        for mut consumer in before.slots.into_iter().flatten().filter(|c| !c.is_kept) {
-            let known = self.by_name.get(&consumer.name).copied();
-            let at = usize::try_from(consumer.index).unwrap_or(usize::MAX);
-            let is_free = self.slots.get(at).is_none_or(Option::is_none);
-            match known {
-                // Read again as it was made.
-                Some(index) if index == consumer.index => {}
-                // Another one of that name; or one that is known later, and is not: it never was.
-                Some(_) => continue,
-                None if consumer.is_known_later => continue,
-                None if is_free => {}
-                None => consumer.index = u32::try_from(self.slots.len()).unwrap_or(u32::MAX),
-            }
-            self.put(*consumer);
-        }
-    }
-
     /// Puts a new consumer into the table, and tells who wants to know.
     pub(super) fn add(
         &mut self,
@@ -541,7 +404,7 @@ impl Consumers {
         consumer.advise_action(view, ctx, "DELETED", "delete");
     }
 
-    fn subscribe(&mut self, index: u32, view: &StreamView<'_>, ctx: &mut Context<'_>) {
+    pub(super) fn subscribe(&mut self, index: u32, view: &StreamView<'_>, ctx: &mut Context<'_>) {
         let Some(consumer) = self.get(index) else { return };
         self.for_each_subscription(
             consumer,
@@ -553,7 +416,7 @@ impl Consumers {
         );
     }
 
-    fn for_each_subscription(
+    pub(super) fn for_each_subscription(
         &self,
         consumer: &Consumer,
         view: &StreamView<'_>,
@@ -658,94 +521,6 @@ impl Consumers {
         !is_used
     }
 
-    /// Writes notes at once if messages are to be removed with them; plain acknowledgements and
-    /// deliveries are gathered for a while, so that a note is worth its bytes.
-    fn flush_if_due(&mut self, view: &mut StreamView<'_>, ctx: &mut Context<'_>) {
-        if self.changed.is_empty() {
-            self.flush_at = u64::MAX;
-        } else if self.flush_at == u64::MAX {
-            self.flush_at = ctx.now.saturating_add(FLUSH_AFTER);
-        }
-        let is_due = ctx.now >= self.flush_at
-            || !self.terminated.is_empty()
-            || !self.scratch.released.is_empty() && view.config.retention != Retention::Limits
-            || self.scratch.released.len() >= RELEASED_MAX;
-        if is_due {
-            self.flush(view, ctx);
-            self.flush_at = u64::MAX;
-        }
-    }
-
-    /// Writes notes of what changed, and removes what nobody needs any more, together.
-    pub(super) fn flush(&mut self, view: &mut StreamView<'_>, ctx: &mut Context<'_>) {
-        for (index, delivery) in std::mem::take(&mut self.terminated) {
-            if let Some(consumer) = slot(&mut self.slots, index) {
-                consumer.ack_floor.at = ctx.now;
-                consumer.advise_terminated(view, ctx, &delivery, REMOVED);
-                self.mark_ready(index);
-            }
-        }
-        if self.changed.is_empty() && self.scratch.released.is_empty() {
-            return;
-        }
-        view.store.begin_group();
-        while let Some(index) = self.changed.pop() {
-            let Some(consumer) = slot(&mut self.slots, index) else { continue };
-            consumer.is_listed = false;
-            if consumer.take_changes(ctx.now, &mut self.note) {
-                view.store.note(&self.note);
-            }
-        }
-        let mut released = std::mem::take(&mut self.scratch.released);
-        if view.config.retention != Retention::Limits {
-            let mut message = std::mem::take(&mut self.scratch.message);
-            for seq in released.iter().copied() {
-                let is_kept = view.config.retention == Retention::Interest
-                    && self.is_needed(seq, view, &mut message);
-                if !is_kept && view.store.remove(seq, false) {
-                    self.removed_by_us(seq, None);
-                }
-            }
-            self.scratch.message = message;
-        }
-        released.clear();
-        self.scratch.released = released;
-        view.store.end_group();
-    }
-
-    fn removed_by_us(&mut self, seq: u64, subject: Option<&[u8]>) {
-        for consumer in self.slots.iter_mut().flatten() {
-            consumer.cursor.removed(seq, subject, &consumer.filters);
-        }
-    }
-
-    /// Whether some consumer has yet to acknowledge the message.
-    fn is_needed(&self, seq: u64, view: &mut StreamView<'_>, message: &mut Message) -> bool {
-        let mut is_read = false;
-        self.iter().any(|consumer| {
-            consumer.holds_messages()
-                && consumer.needs(seq, || {
-                    if !is_read {
-                        is_read = matches!(view.store.read(seq, message), Ok(true));
-                    }
-                    is_read.then(|| consumer.filters.wants(message.subject()))
-                })
-        })
-    }
-
-    /// Notes the whole state of a consumer.
-    pub(super) fn keep_state(&mut self, index: u32, view: &mut StreamView<'_>) {
-        let Some(consumer) = slot(&mut self.slots, index) else { return };
-        if !consumer.is_known_later {
-            return;
-        }
-        consumer.drop_changes();
-        self.note.clear();
-        self.note.extend_from_slice(&[NOTE, kind::STATE]);
-        consumer.write_state(&mut self.note);
-        view.store.note(&self.note);
-    }
-
     /// Something happened to a consumer: it may have to deliver, to note, and to wake up.
     pub(super) fn touch(&mut self, index: u32, now: u64) {
         self.mark_ready(index);
@@ -753,7 +528,7 @@ impl Consumers {
         self.rearm(index, now);
     }
 
-    fn mark_ready(&mut self, index: u32) {
+    pub(super) fn mark_ready(&mut self, index: u32) {
         if let Some(consumer) = slot(&mut self.slots, index) {
             let has_taker = consumer.is_bound || !consumer.waiting.is_empty();
             if has_taker && !consumer.is_ready {
@@ -818,7 +593,7 @@ impl Consumers {
         next
     }
 
-    fn put(&mut self, consumer: Consumer) {
+    pub(super) fn put(&mut self, consumer: Consumer) {
         let Ok(at) = usize::try_from(consumer.index) else { return };
         // Below a bound that no stream reaches: indices come from notes as well.
         if at >= CONSUMERS_OF_A_STREAM_MAX {
@@ -837,7 +612,7 @@ impl Consumers {
         }
     }
 
-    fn take(&mut self, index: u32) -> Option<Box<Consumer>> {
+    pub(super) fn take(&mut self, index: u32) -> Option<Box<Consumer>> {
         let consumer = self.slots.get_mut(usize::try_from(index).ok()?)?.take()?;
         self.by_name.remove(&consumer.name);
         self.pushes -= usize::from(consumer.config.is_push());
@@ -847,7 +622,7 @@ impl Consumers {
 }
 
 /// The consumer at a place, apart from the rest of the table.
-fn slot(slots: &mut [Option<Box<Consumer>>], index: u32) -> Option<&mut Consumer> {
+pub(super) fn slot(slots: &mut [Option<Box<Consumer>>], index: u32) -> Option<&mut Consumer> {
     slots.get_mut(usize::try_from(index).ok()?)?.as_deref_mut()
 }
 
@@ -862,20 +637,6 @@ fn delivery_of(entry: &Unacked) -> Delivery {
     }
 }
 
-/// Why its deliveries end, in nats-server's words, whatever removed it.
-const REMOVED: &[u8] = b"Unacknowledged message was deleted";
-
-/// Decides what is noted of a consumer: nothing of one that its client makes anew after a restart,
-/// and only that it is there if its state is to be in memory.
-fn set_kept(consumer: &mut Consumer, view: &StreamView<'_>) {
-    let config = &consumer.config;
-    consumer.is_kept =
-        view.store.kind() == StorageKind::File && !config.mem_storage && !config.direct;
-    consumer.is_known_later = view.store.kind() == StorageKind::File
-        && !config.direct
-        && (consumer.is_durable() || !config.mem_storage);
-}
-
 /// Whether a request asks for no higher level of the API than there is.
 fn has_known_level(headers: &[u8]) -> bool {
     if headers.is_empty() {
@@ -888,12 +649,6 @@ fn has_known_level(headers: &[u8]) -> bool {
         None => true,
     }
 }
-
-/// Time after which changes are noted, if nothing asks for it before.
-const FLUSH_AFTER: u64 = 1_000_000;
-
-/// Acknowledged messages after which changes are noted.
-const RELEASED_MAX: usize = 1024;
 
 /// Consumers that deliver in one call.
 const CONSUMERS_MAX: usize = 16;
