@@ -6,7 +6,8 @@
 //! longer than [`SUBJECT_BYTES_MAX`] is judged anew each time. [`REPLIES_MAX`]
 //! replies owed; one more takes the place of the oldest.
 //!
-//! Cost of a publish: a hash, and a comparison of subjects in one cache line.
+//! Cost of a publish: a hash, and a comparison of subjects in one cache line; of one to the
+//! subject of the message before it in the same chunk: the comparison of the two.
 
 use std::collections::VecDeque;
 use std::hash::BuildHasher;
@@ -16,6 +17,17 @@ use foldhash::fast::FixedState;
 use hashbrown::HashTable;
 
 use crate::account::{Permissions, ResponseRule};
+
+/// What is said to a publish.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Permit {
+    /// Neither this message nor, unless it is asked for a reply, another one.
+    Never,
+    /// This message, as the reply that is owed.
+    Once,
+    /// Every message to its subject.
+    Always,
+}
 
 /// What a connection may do, and what it has been asked to answer.
 #[derive(Debug)]
@@ -39,10 +51,15 @@ impl Guard {
 
     /// Whether a message to `subject` may be published at `now` nanoseconds. A
     /// reply that is owed counts as given.
-    pub fn allows_publish(&mut self, subject: &[u8], now: u64) -> bool {
+    pub fn permit(&mut self, subject: &[u8], now: u64) -> Permit {
         let Self { permissions, decisions, replies } = self;
-        decisions.get(subject, || permissions.allows_publish(subject))
-            || replies.as_mut().is_some_and(|replies| replies.give(subject, now))
+        if decisions.get(subject, || permissions.allows_publish(subject)) {
+            Permit::Always
+        } else if replies.as_mut().is_some_and(|replies| replies.give(subject, now)) {
+            Permit::Once
+        } else {
+            Permit::Never
+        }
     }
 
     /// Whether every delivery has to be told to [`Self::note_request`].
@@ -53,7 +70,7 @@ impl Guard {
     /// A message with `reply` was delivered: it may be answered, as often as the
     /// rule says. A second request for the same reply opens no more than is left.
     pub fn note_request(&mut self, reply: &[u8], now: u64) {
-        if reply.is_empty() || self.replies.is_none() || self.allows_publish(reply, now) {
+        if reply.is_empty() || self.replies.is_none() || self.permit(reply, now) != Permit::Never {
             return;
         }
         if let Some(replies) = &mut self.replies {
@@ -284,9 +301,13 @@ mod tests {
         guard(&[], &[], Some(ResponseRule { messages_max, expires }))
     }
 
+    fn allows(guard: &mut Guard, subject: &[u8], now: u64) -> bool {
+        guard.permit(subject, now) != Permit::Never
+    }
+
     /// How many of five publishes pass.
     fn passes(guard: &mut Guard, now: u64) -> usize {
-        (0..5).filter(|_| guard.allows_publish(b"in.1", now)).count()
+        (0..5).filter(|_| allows(guard, b"in.1", now)).count()
     }
 
     /// All asked of nats-server 2.15.1.
@@ -301,7 +322,7 @@ mod tests {
         two.note_request(b"in.1", 0);
         assert_eq!(passes(&mut two, 0), 1);
         two.note_request(b"in.1", 0);
-        assert!(two.allows_publish(b"in.1", 0));
+        assert!(allows(&mut two, b"in.1", 0));
         two.note_request(b"in.1", 0);
         assert_eq!(passes(&mut two, 0), 0);
         // Asked again in time does not make it last longer.
@@ -309,13 +330,13 @@ mod tests {
         two.note_request(b"in.1", 200);
         assert_eq!(passes(&mut two, 400), 0);
         two.note_request(b"in.1", 400);
-        assert!(two.allows_publish(b"in.1", 400));
+        assert!(allows(&mut two, b"in.1", 400));
         two.note_request(b"in.1", 800);
         assert_eq!(passes(&mut two, 800), 2);
         let mut endless = answers(None, None);
         endless.note_request(b"in.1", 0);
         assert_eq!(passes(&mut endless, u64::MAX), 5);
-        assert!(!endless.allows_publish(b"in.2", 0) && !endless.allows_publish(b"in.*", 0));
+        assert!(!allows(&mut endless, b"in.2", 0) && !allows(&mut endless, b"in.*", 0));
     }
 
     #[test]
@@ -324,8 +345,8 @@ mod tests {
         for number in 0..REPLIES_MAX + 10 {
             guard.note_request(format!("in.{number}").as_bytes(), 0);
         }
-        assert!(!guard.allows_publish(b"in.9", 0));
-        assert!(guard.allows_publish(b"in.10", 0));
+        assert!(!allows(&mut guard, b"in.9", 0));
+        assert!(allows(&mut guard, b"in.10", 0));
         let replies = guard.replies.as_ref().unwrap();
         assert_eq!(replies.entries.len(), REPLIES_MAX);
     }
@@ -335,8 +356,8 @@ mod tests {
         let mut guard = answers(Some(1), Some(1_000_000));
         for number in 0..4 * REPLIES_MAX as u64 {
             guard.note_request(b"in.1", number);
-            assert!(guard.allows_publish(b"in.1", number));
-            assert!(!guard.allows_publish(b"in.1", number));
+            assert!(allows(&mut guard, b"in.1", number));
+            assert!(!allows(&mut guard, b"in.1", number));
         }
         let replies = guard.replies.as_ref().unwrap();
         assert_eq!(replies.entries.len(), 1);
@@ -351,7 +372,7 @@ mod tests {
             let mut guard = guard(&["a.>", "b", "ab.*"], &["a.b.>", "ab.a"], None);
             for subject in subjects.iter().chain(&subjects) {
                 let expected = guard.permissions.allows_publish(subject.as_bytes());
-                prop_assert_eq!(guard.allows_publish(subject.as_bytes(), 0), expected);
+                prop_assert_eq!(allows(&mut guard, subject.as_bytes(), 0), expected);
             }
             prop_assert!(guard.decisions.slots.len() <= SLOTS_MAX);
         }

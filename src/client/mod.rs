@@ -13,7 +13,7 @@ mod keepalive;
 mod session;
 mod sids;
 
-pub use guard::Guard;
+pub use guard::{Guard, Permit};
 pub use keepalive::{Keepalive, KeepaliveLimits, Tick};
 pub use session::{CarriedCredentials, Client, Limits, Refusal, SubscribeRefusal};
 pub use sids::Sids;

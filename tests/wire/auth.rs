@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::common::{Broker, Raw};
+use crate::common::{config, Broker, Raw};
 
 const USER: [&str; 4] = ["--user", "ann", "--pass", "s3cret"];
 const VIOLATION: &str = "Authorization Violation";
@@ -154,4 +154,48 @@ fn without_credentials_configured_silence_is_no_offence() {
     let mut free = Raw::connect(&open);
     Raw::connect(&guarded).expect_fatal("Authentication Timeout");
     free.fence();
+}
+
+#[test]
+fn each_message_of_one_write_is_judged_by_its_own_subject() {
+    let broker = config(
+        "authorization { users: [ { user: u, password: p, permissions: {
+            publish: { allow: [\"a.>\", \"r\"], deny: \"a.no\" } } } ] }",
+    );
+    let login = r#"{"verbose":false,"user":"u","pass":"p"}"#;
+    let mut listener = Raw::open_with(&broker, login);
+    listener.send("SUB > 1\r\n");
+    listener.fence();
+    let mut raw = Raw::open_with(&broker, login);
+    raw.send(
+        "PUB a.b 0\r\n\r\nPUB a.b 0\r\n\r\nPUB a.no 0\r\n\r\nPUB a.no 0\r\n\r\nPUB a.b 0\r\n\r\n\
+         PUB a.b _R_.x 0\r\n\r\nPUB a.b 0\r\n\r\nPUB a.c 0\r\n\r\nPUB a 0\r\n\r\nPING\r\n",
+    );
+    raw.expect_exact(
+        "-ERR 'Permissions Violation for Publish to \"a.no\"'\r\n\
+         -ERR 'Permissions Violation for Publish to \"a.no\"'\r\n\
+         -ERR 'Permissions Violation for Publish with Reply of \"_R_.x\"'\r\n\
+         -ERR 'Permissions Violation for Publish to \"a\"'\r\nPONG\r\n",
+    );
+    let delivered = "MSG a.b 1 0\r\n\r\n".repeat(4) + "MSG a.c 1 0\r\n\r\n";
+    listener.expect_exact(delivered);
+}
+
+#[test]
+fn a_reply_that_was_owed_once_is_given_once_in_one_write() {
+    let broker = config(
+        "authorization { users: [
+            { user: ann, password: p }
+            { user: bob, password: p, permissions: { subscribe: q, allow_responses: true } } ] }",
+    );
+    let mut bob = Raw::open_with(&broker, r#"{"verbose":false,"user":"bob","pass":"p"}"#);
+    bob.send("SUB q 1\r\n");
+    bob.fence();
+    let mut ann = Raw::open_with(&broker, r#"{"verbose":false,"user":"ann","pass":"p"}"#);
+    ann.send("SUB in 1\r\nPUB q in 0\r\n\r\n");
+    bob.expect_exact("MSG q 1 in 0\r\n\r\n");
+    bob.send("PUB in 0\r\n\r\nPUB in 0\r\n\r\nPING\r\n");
+    bob.expect_exact("-ERR 'Permissions Violation for Publish to \"in\"'\r\nPONG\r\n");
+    ann.expect_exact("MSG in 1 0\r\n\r\n");
+    ann.fence();
 }

@@ -25,6 +25,8 @@ pub(super) struct Publisher {
     pub(super) imported: bool,
     /// Permissions or mappings stand in the way.
     pub(super) watched: bool,
+    /// Mappings do.
+    pub(super) mapped: bool,
     /// The account wants to hear of messages that somebody samples.
     pub(super) sampled: bool,
     pub(super) verbose: bool,
@@ -43,6 +45,7 @@ impl Publisher {
             no_responders: false,
             imported: false,
             watched: false,
+            mapped: false,
             sampled: false,
             verbose: false,
             pedantic: false,
@@ -261,6 +264,7 @@ impl Core {
         self.limit_input(key, &mut limits);
         let mut consumed = self.skip(&publisher, bytes);
         let (mut messages, mut message_bytes) = (0_u64, 0_u64);
+        let mut permitted = None;
         self.interrupted = false;
         self.parsing = Some(key);
         while consumed < bytes.len() {
@@ -286,10 +290,11 @@ impl Core {
                     if self.config.trace.is_some() {
                         self.trace_command(&publisher, &Command::Publish(*message));
                     }
-                    self.handle_publish(&publisher, message);
+                    self.handle_publish(&publisher, message, &mut permitted);
                 }
                 Ok(Parsed::Command { command, consumed: length }) => {
                     consumed += length;
+                    permitted = None;
                     let reread = matches!(command, Command::Connect { .. });
                     self.obey(&publisher, *command);
                     if reread {
@@ -374,6 +379,7 @@ impl Core {
     fn publisher(&mut self, key: ConnKey) -> Option<Publisher> {
         let connection = self.deliverer.connections.get(key)?;
         let client = &connection.client;
+        let mapped = client.bound_to().is_some_and(|account| !account.mappings.is_empty());
         (connection.phase == Phase::Open).then_some(Publisher {
             key,
             slot: key.slot(),
@@ -381,8 +387,8 @@ impl Core {
             echo: client.echo,
             no_responders: client.no_responders,
             imported: false,
-            watched: client.guard.is_some()
-                || client.bound_to().is_some_and(|account| !account.mappings.is_empty()),
+            watched: client.guard.is_some() || mapped,
+            mapped,
             sampled: client.bound_to().is_some_and(|account| account.trace.is_some()),
             verbose: client.verbose,
             pedantic: client.pedantic,
@@ -390,8 +396,15 @@ impl Core {
         })
     }
 
+    /// A client's message. `permitted` is the subject that its client may publish to without
+    /// being asked again, until anything but messages comes from it.
     #[inline]
-    fn handle_publish(&mut self, publisher: &Publisher, message: &Publish<'_>) {
+    fn handle_publish<'b>(
+        &mut self,
+        publisher: &Publisher,
+        message: &Publish<'b>,
+        permitted: &mut Option<&'b [u8]>,
+    ) {
         if publisher.pedantic && !subject::is_literal(message.subject) {
             self.send_error(publisher.key, &WireError::InvalidPublishSubject);
         }
@@ -401,14 +414,25 @@ impl Core {
                 return self.publish_traced(publisher, message);
             }
         }
-        self.publish_untraced(publisher, message);
+        if publisher.watched && *permitted != Some(message.subject) {
+            let always = self.publish_watched(publisher, message);
+            *permitted = always.then_some(message.subject);
+        } else {
+            self.publish_permitted(publisher, message);
+        }
     }
 
-    #[inline]
     pub(super) fn publish_untraced(&mut self, publisher: &Publisher, message: &Publish<'_>) {
         if publisher.watched {
-            return self.publish_watched(publisher, message);
+            self.publish_watched(publisher, message);
+        } else {
+            self.publish_permitted(publisher, message);
         }
+    }
+
+    /// A message to a subject that its client may publish to.
+    #[inline]
+    pub(super) fn publish_permitted(&mut self, publisher: &Publisher, message: &Publish<'_>) {
         if let Some(error) = Client::check_publish(message.subject, message.reply) {
             return self.refuse_publish(publisher.key, &error);
         }

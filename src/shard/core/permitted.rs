@@ -5,20 +5,38 @@ use super::connection::ConnKey;
 use super::ingest::Publisher;
 use super::Core;
 use crate::account::Mapped;
-use crate::client::Client;
+use crate::client::{Client, Permit};
 use crate::proto::{Publish, WireError};
 use crate::router::{SubId, INSPECTED};
 
 impl Core {
     /// A message of a client with permissions, or of an account with mappings:
-    /// it is mapped, and what it has become is what must be allowed.
+    /// it is mapped, and what it has become is what must be allowed. Returns
+    /// whether all messages to its subject are as free as those of others.
     #[inline(never)]
-    pub(super) fn publish_watched(&mut self, publisher: &Publisher, message: &Publish<'_>) {
+    pub(super) fn publish_watched(&mut self, publisher: &Publisher, message: &Publish<'_>) -> bool {
+        if publisher.mapped {
+            self.publish_mapped(publisher, message);
+            return false;
+        }
+        let permit = self.permit(publisher.key, message.subject);
+        if permit == Permit::Never {
+            let error = WireError::PublishViolation { subject: message.subject };
+            self.refuse_publish(publisher.key, &error);
+        } else {
+            self.publish_permitted(publisher, message);
+        }
+        permit == Permit::Always
+    }
+
+    fn publish_mapped(&mut self, publisher: &Publisher, message: &Publish<'_>) {
         let mut buffer = std::mem::take(&mut self.mapped);
         let mapped = self.map(publisher.account, message.subject, &mut buffer);
         let subject = if mapped == Mapped::Changed { &buffer } else { message.subject };
         let message = Publish { subject, ..*message };
-        if self.may_publish(publisher, &message) {
+        if let Some(error) = self.publish_violation(publisher.key, &message) {
+            self.refuse_publish(publisher.key, &error);
+        } else {
             if publisher.verbose {
                 self.send(publisher.key, b"+OK\r\n");
             }
@@ -29,12 +47,11 @@ impl Core {
         self.mapped = buffer;
     }
 
-    fn may_publish(&mut self, publisher: &Publisher, message: &Publish<'_>) -> bool {
-        let violation = self.publish_violation(publisher.key, message);
-        if let Some(error) = &violation {
-            self.refuse_publish(publisher.key, error);
-        }
-        violation.is_none()
+    fn permit(&mut self, key: ConnKey, subject: &[u8]) -> Permit {
+        let now = self.now;
+        let connection = self.deliverer.connections.get(key);
+        let guard = connection.and_then(|connection| connection.client.guard.as_mut());
+        guard.map_or(Permit::Always, |guard| guard.permit(subject, now))
     }
 
     /// Why a client must not publish a message, if so.
@@ -43,16 +60,9 @@ impl Core {
         key: ConnKey,
         message: &Publish<'m>,
     ) -> Option<WireError<'m>> {
-        let now = self.now;
-        let connection = self.deliverer.connections.get(key)?;
-        let allowed = match &mut connection.client.guard {
-            Some(guard) => guard.allows_publish(message.subject, now),
-            None => true,
-        };
-        if allowed {
-            Client::check_publish(message.subject, message.reply)
-        } else {
-            Some(WireError::PublishViolation { subject: message.subject })
+        match self.permit(key, message.subject) {
+            Permit::Never => Some(WireError::PublishViolation { subject: message.subject }),
+            Permit::Once | Permit::Always => Client::check_publish(message.subject, message.reply),
         }
     }
 
