@@ -116,6 +116,7 @@ impl ShardTask {
                 flight.advance(sent);
                 if !flight.is_done() {
                     if let Some(socket) = self.sockets.get(key).filter(|socket| !socket.closing) {
+                        self.core.handle_sent_part(key);
                         self.ring.send(socket.fd(), key.to_u64(), flight);
                         return;
                     }

@@ -132,6 +132,8 @@ pub(super) struct Connection {
     /// When messages were last sent to it, and how many had been by then.
     pub(super) sent_at: u64,
     pub(super) sent_messages: u64,
+    /// When its socket last took bytes of a flight, or was first offered them.
+    pub(super) moved_at: u64,
     /// Why it was closed, once it is.
     pub(super) closed_for: Option<CloseReason>,
     /// What TLS has agreed on, if it is there.
@@ -154,7 +156,17 @@ pub struct TlsFacts {
     pub first: bool,
 }
 
+/// A socket that has taken nothing for so long, in nanoseconds, belongs to a
+/// reader that has stopped.
+const STILL: u64 = 500_000_000;
+
 impl Connection {
+    /// Whether its reader has stopped. It is not waited for: that would keep
+    /// publishers from everyone else, and it would be no less behind after it.
+    pub(super) fn stands_still(&self, now: u64) -> bool {
+        self.out.in_flight() > 0 && now.saturating_sub(self.moved_at) >= STILL
+    }
+
     /// Drops the parsed part of the kept input, and a large buffer that is empty.
     pub(super) fn drop_parsed_input(&mut self) {
         let parsed = std::mem::take(&mut self.inbox_parsed);
@@ -205,6 +217,7 @@ impl Connection {
             awaits_proxy: false,
             opened_at: 0,
             sent_at: 0,
+            moved_at: 0,
             sent_messages: 0,
             closed_for: None,
             tls: None,

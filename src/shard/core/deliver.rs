@@ -319,11 +319,15 @@ impl Deliverer {
             Pressure::Low => true,
             Pressure::High if self.drop_when_high => false,
             Pressure::High => {
-                self.pressure = self.pressure.max(Pressure::High);
+                if !connection.stands_still(self.now) {
+                    self.pressure = self.pressure.max(Pressure::High);
+                }
                 true
             }
             Pressure::Over => {
-                self.pressure = Pressure::Over;
+                if !connection.stands_still(self.now) {
+                    self.pressure = Pressure::Over;
+                }
                 let key = connection.key;
                 if self.over.last() != Some(&key) {
                     self.over.push(key);

@@ -232,7 +232,7 @@ fn hash_of(token: Token, pattern: &[u8]) -> u64 {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::account::Directory;
     use crate::client::{KeepaliveLimits, Limits};
@@ -241,7 +241,7 @@ mod tests {
     use crate::shard::core::CoreConfig;
     use std::sync::Arc;
 
-    fn single_core() -> Core {
+    pub(in super::super) fn single_core() -> Core {
         Core::new(CoreConfig {
             own: ShardId(0),
             shards: 1,

@@ -172,6 +172,13 @@ impl Core {
         self.say(key.slot(), false, format!("TLS handshake error: {error}"));
     }
 
+    /// The socket of a connection has taken a part of its flight.
+    pub fn handle_sent_part(&mut self, key: ConnKey) {
+        if let Some(connection) = self.deliverer.connections.get(key) {
+            connection.moved_at = self.now;
+        }
+    }
+
     /// The flight of a connection is over.
     pub fn handle_sent(&mut self, key: ConnKey, delivered: bool) {
         let Some(connection) = self.deliverer.connections.get(key) else { return };

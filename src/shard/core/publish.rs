@@ -327,3 +327,55 @@ impl Core {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::internal::tests::single_core;
+    use super::*;
+
+    /// A publisher and a reader of `a` whose flight is under way, its queue three quarters full.
+    fn behind() -> (Core, ConnKey, ConnKey) {
+        let mut core = single_core();
+        core.begin_turn(1);
+        let [reader, publisher] = [1, 2].map(|number| {
+            let key = core.open(number, "127.0.0.1\x004000".into());
+            core.handle_received(key, b"CONNECT {\"verbose\":false}\r\n");
+            key
+        });
+        core.handle_received(reader, b"SUB a 1\r\n");
+        assert!(core.take_flight(reader.slot(), drop).is_some());
+        for _ in 0..14 {
+            publish(&mut core, publisher);
+        }
+        assert_eq!(core.counters().stalls, 0);
+        (core, reader, publisher)
+    }
+
+    fn publish(core: &mut Core, publisher: ConnKey) {
+        let message = format!("PUB a 60000\r\n{:60000}\r\n", "");
+        core.handle_received(publisher, message.as_bytes());
+    }
+
+    #[test]
+    fn a_publisher_waits_for_a_reader_that_is_behind() {
+        let (mut core, reader, publisher) = behind();
+        core.begin_turn(1 + 2 * STALL_MAX);
+        publish(&mut core, publisher);
+        assert_eq!(core.counters().stalls, 1);
+        core.begin_turn(1_000_000_000);
+        core.handle_sent_part(reader);
+        core.run_timers();
+        core.resume_parsing();
+        publish(&mut core, publisher);
+        assert_eq!(core.counters().stalls, 2);
+    }
+
+    #[test]
+    fn nobody_waits_for_a_reader_that_has_stopped() {
+        let (mut core, _, publisher) = behind();
+        core.begin_turn(1_000_000_000);
+        publish(&mut core, publisher);
+        publish(&mut core, publisher);
+        assert_eq!(core.counters().stalls, 0);
+    }
+}

@@ -466,6 +466,7 @@ impl Core {
             return None;
         }
         connection.send_started = self.now;
+        connection.moved_at = self.now;
         if connection.sent_messages != connection.out_messages {
             connection.sent_messages = connection.out_messages;
             connection.sent_at = self.now;
