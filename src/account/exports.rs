@@ -1,8 +1,9 @@
 //! What an account offers to others: streams of messages, and services.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::AccessOptions;
+use super::{AccessOptions, Wanted};
 use crate::subject::{covers, is_literal, is_valid_pattern, tokens};
 
 /// One offer.
@@ -16,6 +17,40 @@ pub struct Export {
     pub access: Access,
     /// Of a service: tracing goes on behind it.
     pub allow_trace: bool,
+    /// Who imports it must show a token, and whose. `None`: nobody must.
+    pub activations: Option<Activations>,
+}
+
+/// Tokens that let others import something.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Activations {
+    /// Keys that may have signed them.
+    pub signers: Vec<String>,
+    /// Importers, or `*` for all, whose tokens are void that were made by then (seconds since
+    /// 1970).
+    pub revocations: BTreeMap<String, i64>,
+}
+
+/// A token that lets an account import something, and holds now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Activation {
+    /// The key that has signed it.
+    pub issuer: String,
+    /// When it was made, in seconds since 1970.
+    pub issued_at: i64,
+}
+
+impl Activations {
+    fn admit(&self, importer: &str, shown: Option<&Activation>) -> bool {
+        let is_revoked = |name: &str, made: i64| {
+            self.revocations.get(name).is_some_and(|&revoked| made <= revoked)
+        };
+        shown.is_some_and(|shown| {
+            self.signers.contains(&shown.issuer)
+                && !is_revoked(importer, shown.issued_at)
+                && !is_revoked("*", shown.issued_at)
+        })
+    }
 }
 
 /// What is offered.
@@ -45,7 +80,7 @@ impl Default for Terms {
 }
 
 /// Time that an answer may take unless it is said; nats-server's.
-const THRESHOLD: Duration = Duration::from_secs(120);
+pub(super) const THRESHOLD: Duration = Duration::from_secs(120);
 
 /// How many messages are an answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -150,16 +185,18 @@ impl Export {
         }
     }
 
-    /// Whether `importer` may have `subject`, a pattern of this export.
-    pub(super) fn admits(&self, importer: &str, subject: &str) -> bool {
-        match &self.access {
+    /// Whether `importer` may have what it wants, a pattern of this export.
+    pub(super) fn admits(&self, importer: &str, wanted: &Wanted) -> bool {
+        let is_admitted = match &self.access {
             Access::Public => true,
             Access::Private(accounts) => accounts.iter().any(|account| account == importer),
             Access::OwnToken(position) => {
                 let place = position.saturating_sub(1);
-                tokens(subject.as_bytes()).nth(place) == Some(importer.as_bytes())
+                tokens(wanted.subject.as_bytes()).nth(place) == Some(importer.as_bytes())
             }
-        }
+        };
+        let shown = wanted.activation.as_ref();
+        is_admitted && self.activations.as_ref().is_none_or(|asked| asked.admit(importer, shown))
     }
 
     pub(super) fn is_stream(&self) -> bool {

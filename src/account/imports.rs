@@ -1,6 +1,6 @@
 //! What an account takes from others, and whether it may.
 
-use super::exports::{Export, Offer};
+use super::exports::{Activation, Export, Offer};
 use super::{AccessOptions, AccountOptions, Terms};
 use crate::subject::{
     covers, has_wildcard, is_valid_pattern, overlaps, tokens, Transform, TransformError,
@@ -55,6 +55,8 @@ pub struct Wanted {
     pub share: bool,
     /// Of a stream: tracing goes on over there.
     pub allow_trace: bool,
+    /// The token that the importer shows.
+    pub activation: Option<Activation>,
 }
 
 /// Why something is not imported; nats-server's texts.
@@ -114,7 +116,7 @@ impl AccessOptions {
     pub fn import_stream(&mut self, importer: &str, wanted: &Wanted) -> Result<(), ImportError> {
         let Wanted { exporter, subject: from, prefix, .. } = wanted;
         let export = self.export_of(exporter, from, true);
-        if !export.is_some_and(|export| export.admits(importer, from)) {
+        if !export.is_some_and(|export| export.admits(importer, wanted)) {
             return Err(ImportError::StreamNotAuthorized);
         }
         let given = if prefix.is_empty() {
@@ -167,7 +169,7 @@ impl AccessOptions {
         let given = wanted.local().to_owned();
         let given = &given;
         let export = self.export_of(exporter, subject, false);
-        let export = export.filter(|export| export.admits(importer, subject));
+        let export = export.filter(|export| export.admits(importer, wanted));
         let Some(Export { subject: export, offer: Offer::Service(terms), .. }) = export.cloned()
         else {
             return Err(ImportError::ServiceNotAuthorized);

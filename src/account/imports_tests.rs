@@ -8,7 +8,7 @@ fn account(name: &str) -> AccountOptions {
 }
 
 fn export(subject: &str, offer: Offer, access: Access) -> Export {
-    Export { subject: subject.to_owned(), offer, access, allow_trace: false }
+    Export { subject: subject.to_owned(), offer, access, allow_trace: false, activations: None }
 }
 
 /// Accounts A, B and C; what is in `offers` is exported by B.

@@ -28,6 +28,7 @@
 
 mod callout;
 mod certificate;
+mod claimed_trade;
 mod directory;
 #[cfg(test)]
 mod directory_tests;
@@ -50,8 +51,12 @@ mod trust;
 pub use crate::subject::AccountId;
 pub use callout::{Asked, Callout, CalloutRefusal, CALLOUT_SUBJECT};
 pub use certificate::CertificateNames;
+pub use claimed_trade::Wish;
 pub use directory::{Credentials, Directory, DirectoryError, Single, Verdict};
-pub use exports::{Access, Export, ExportError, Latency, Offer, ResponseType, Sampling, Terms};
+pub use exports::{
+    Access, Activation, Activations, Export, ExportError, Latency, Offer, ResponseType, Sampling,
+    Terms,
+};
 pub use imports::{ImportError, ServiceImport, StreamImport, Wanted};
 pub use limits::{AccountLimits, JetStreamLimits};
 pub use mapping::{Mapped, Mapping, MappingError, MappingTarget, Mappings};

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::jwt::{AccountBody, Claims, OperatorBody};
 use super::{
     AccountLimits, Export, JetStreamLimits, Mappings, PermissionRules, Secret, ServiceImport,
-    StreamImport, TraceTarget,
+    StreamImport, TraceTarget, Wish,
 };
 
 /// The account of everybody who has no other.
@@ -97,6 +97,8 @@ pub struct AccountOptions {
     pub stream_imports: Vec<StreamImport>,
     /// Services that it takes from others.
     pub service_imports: Vec<ServiceImport>,
+    /// What its token would take from others.
+    pub wishes: Vec<Wish>,
     /// What its token says, in operator mode.
     pub claims: Option<Arc<Claims<AccountBody>>>,
 }
@@ -111,9 +113,10 @@ impl AccountOptions {
             mappings: claims.body.mappings(),
             jetstream: claims.body.limits.jetstream(),
             trace: claims.body.trace.as_ref().and_then(TraceTarget::of_claim),
-            exports: Vec::new(),
+            exports: claims.exports(),
             stream_imports: Vec::new(),
             service_imports: Vec::new(),
+            wishes: claims.wishes(),
             claims: Some(Arc::new(claims)),
         }
     }

@@ -69,6 +69,9 @@ pub enum AccountRefusal {
     /// No trusted key has signed it.
     #[error("account jwt is not signed by a trusted operator")]
     Untrusted,
+    /// It says what cannot be.
+    #[error("account validation failed")]
+    Invalid(Vec<String>),
 }
 
 /// Why a user is not let in: for the log, as the client hears the same of all.
@@ -177,7 +180,12 @@ impl Trust {
         if !self.signs_accounts(&claims.unverified().issuer) {
             return Err(AccountRefusal::Untrusted);
         }
-        Ok(AccountOptions::of_claims(claims.verify()?))
+        let claims = claims.verify()?;
+        let issues = claims.issues();
+        if !issues.is_empty() {
+            return Err(AccountRefusal::Invalid(issues));
+        }
+        Ok(AccountOptions::of_claims(claims))
     }
 
     /// The account that a user's token names, and the token. Nothing of it is true yet.

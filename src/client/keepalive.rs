@@ -42,6 +42,8 @@ pub struct Keepalive {
     measured_at: u64,
     /// The last round trip in nanoseconds; 0 if none was measured.
     pub round_trip: u64,
+    /// Nanoseconds from the connection's begin to CONNECT: a guess until a round trip is measured.
+    pub estimate: u64,
     /// When the client last sent a message, SUB, UNSUB or PING.
     pub active_at: u64,
 }
@@ -51,6 +53,15 @@ impl Keepalive {
     pub fn first_delay(limits: &KeepaliveLimits, random: u64) -> u64 {
         let base = limits.interval.min(FIRST_PING_MAX);
         base + random % (base / 5).max(1)
+    }
+
+    /// The last round trip in nanoseconds, or what it may be; 0 if nothing is known.
+    pub fn round_trip_or_estimate(&self) -> u64 {
+        if self.round_trip == 0 {
+            self.estimate
+        } else {
+            self.round_trip
+        }
     }
 
     /// A check at `now`.

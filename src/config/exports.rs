@@ -55,7 +55,7 @@ fn export(item: &Node, findings: &mut Findings) -> Option<Export> {
         (None, Some(subject)) => (subject, Offer::Service(draft.terms)),
         (None, None) => return None,
     };
-    Some(Export { subject, offer, access, allow_trace: draft.allow_trace })
+    Some(Export { subject, offer, access, allow_trace: draft.allow_trace, activations: None })
 }
 
 impl Draft {

@@ -1,10 +1,11 @@
 //! The accounts of operator mode: what the control plane knows of their tokens.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::resolver::{Resolver, ResolverError};
-use crate::account::{AccountOptions, Trust};
+use crate::account::{AccessOptions, AccountOptions, AccountRefusal, Trust, Wish};
 use crate::config::Options;
+use crate::host;
 use crate::log::Log;
 
 /// Accounts by public key. Outside operator mode there is none.
@@ -13,6 +14,9 @@ pub(super) struct Accounts {
     trust: Trust,
     resolver: Resolver,
     known: BTreeMap<String, AccountOptions>,
+    /// Seconds since 1970.
+    opened_at: i64,
+    log: Log,
 }
 
 impl Accounts {
@@ -23,6 +27,8 @@ impl Accounts {
             trust: Trust::new(operator),
             resolver: Resolver::Memory,
             known: BTreeMap::new(),
+            opened_at: unix_now(),
+            log: log.clone(),
         };
         if !operator.is_on() {
             return Ok(accounts);
@@ -46,9 +52,36 @@ impl Accounts {
         Ok(accounts)
     }
 
-    /// All that are known.
-    pub(super) fn list(&self) -> impl Iterator<Item = &AccountOptions> {
-        self.known.values()
+    /// When they were first read, in seconds since 1970.
+    pub(super) fn opened_at(&self) -> i64 {
+        self.opened_at
+    }
+
+    /// Puts all that are known into `access`, with what they may take from one another now.
+    pub(super) fn put_into(&self, access: &mut AccessOptions) {
+        access.accounts = self.known.values().cloned().collect();
+        for text in access.settle_wishes(unix_now()) {
+            self.log.debug(format_args!("{text}"));
+        }
+    }
+
+    /// When an account may first take something more or less from another one, after `since`;
+    /// seconds since 1970.
+    pub(super) fn next_activation(&self, since: i64) -> Option<i64> {
+        self.known.values().filter_map(|account| account.next_activation(since)).min()
+    }
+
+    /// Accounts that one takes something from and that are not known.
+    pub(super) fn unknown_exporters(&self, importer: &str) -> Vec<Box<str>> {
+        let wishes = self.known.get(importer).into_iter().flat_map(|account| &account.wishes);
+        let exporters: BTreeSet<&str> = wishes.map(Wish::exporter).collect();
+        let unknown = exporters.into_iter().filter(|name| !self.known.contains_key(*name));
+        unknown.map(Box::from).collect()
+    }
+
+    /// Names of all that are known.
+    pub(super) fn names(&self) -> Vec<Box<str>> {
+        self.known.keys().map(|name| name.as_str().into()).collect()
     }
 
     /// Where tokens are found.
@@ -67,13 +100,21 @@ impl Accounts {
     }
 
     /// Takes the token of an account.
-    pub(super) fn learn(
-        &mut self,
-        name: &str,
-        token: &str,
-    ) -> Result<(), crate::account::AccountRefusal> {
-        let account = self.trust.account(name, token)?;
+    pub(super) fn learn(&mut self, name: &str, token: &str) -> Result<(), AccountRefusal> {
+        let account = self.trust.account(name, token).inspect_err(|refusal| {
+            if let AccountRefusal::Invalid(issues) = refusal {
+                self.log.warning(format_args!("Account [{name}] has validation issues:"));
+                for issue in issues {
+                    self.log.warning(format_args!("  - {issue}"));
+                }
+            }
+        })?;
         self.known.insert(name.to_owned(), account);
         Ok(())
     }
+}
+
+/// Seconds since 1970.
+pub(super) fn unix_now() -> i64 {
+    i64::try_from(host::wall_clock_since_epoch().as_secs()).unwrap_or(i64::MAX)
 }

@@ -44,6 +44,8 @@ enum UpdateError {
     Other,
     #[error(transparent)]
     Account(#[from] AccountRefusal),
+    #[error("validation errors: [{0}]")]
+    Invalid(String),
     #[error(transparent)]
     Resolver(#[from] ResolverError),
 }
@@ -105,7 +107,10 @@ fn update(accounts: &mut Accounts, account: Option<&str>, payload: &[u8]) -> Ser
             return Err(UpdateError::Other);
         }
         shown.clone_from(&name);
-        accounts.learn(&name, text.trim())?;
+        accounts.learn(&name, text.trim()).map_err(|refusal| match refusal {
+            AccountRefusal::Invalid(issues) => UpdateError::Invalid(issues.join(" ")),
+            refusal => refusal.into(),
+        })?;
         accounts.resolver().store(&name, text.trim())?;
         Ok(name.into())
     };
@@ -115,7 +120,11 @@ fn update(accounts: &mut Accounts, account: Option<&str>, payload: &[u8]) -> Ser
             Served { replies: vec![ClaimsReply::Data(data)], changed: vec![name] }
         }
         Err(error) => {
-            let description = format!("jwt update resulted in error - {error}");
+            let what = match error {
+                UpdateError::Invalid(_) => "jwt validation failed",
+                _ => "jwt update resulted in error",
+            };
+            let description = format!("{what} - {error}");
             let error = json!({ "account": shown, "code": 500, "description": description });
             Served { replies: vec![ClaimsReply::Error(error)], ..Served::default() }
         }

@@ -6,12 +6,12 @@
 //! (`WANTED_MAX` a shard). Accounts are fetched over HTTP by [`FETCHERS`] threads,
 //! so that a server of tokens that does not answer holds up no reload.
 
-use std::sync::mpsc::{channel, sync_channel, Receiver, Sender, SyncSender};
+use std::sync::mpsc::{channel, sync_channel, Receiver, RecvTimeoutError, Sender, SyncSender};
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use super::accounts::Accounts;
+use super::accounts::{unix_now, Accounts};
 use super::claims;
 use super::core::{AccountsChange, CoreConfig, Settings};
 use super::monitoring;
@@ -99,6 +99,8 @@ pub(super) struct Reloader {
     accounts: Accounts,
     fetchers: Vec<Sender<Box<str>>>,
     fetched: usize,
+    /// When it was last decided what accounts may take from one another; seconds since 1970.
+    settled_at: i64,
     log: Log,
     versions: Sender<Version>,
     /// What monitoring shows, and where it takes what is new of it.
@@ -106,6 +108,9 @@ pub(super) struct Reloader {
     /// The listeners, and the file that tells of them.
     ports: Option<(Ports, Option<PortsFile>)>,
 }
+
+/// How long nothing need be asked at most until the control plane looks at the time.
+const WAIT_MAX: Duration = Duration::from_secs(3600);
 
 /// How long who asks for a reload waits for it.
 const RELOAD_WAIT: Duration = Duration::from_secs(5);
@@ -122,6 +127,7 @@ impl Reloader {
     ) -> (Self, Receiver<Version>) {
         let (versions, received) = channel();
         let reloader = Self {
+            settled_at: accounts.opened_at(),
             options: options.clone(),
             identity,
             addresses,
@@ -174,9 +180,22 @@ impl Reloader {
                 )?);
             }
         }
+        for account in self.accounts.names() {
+            self.learn_exporters(&account);
+        }
         let serve = move || {
-            for request in asked {
-                if self.handle(request) {
+            loop {
+                // When an account may take something more or less from another one.
+                let due = self.accounts.next_activation(self.settled_at);
+                let wait = due.map_or(WAIT_MAX, seconds_until).min(WAIT_MAX);
+                let has_version = match asked.recv_timeout(wait) {
+                    Ok(request) => self.handle(request),
+                    Err(RecvTimeoutError::Timeout) => {
+                        due.is_some_and(|due| due <= unix_now()) && self.renew(Vec::new())
+                    }
+                    Err(RecvTimeoutError::Disconnected) => return,
+                };
+                if has_version {
                     wake();
                 }
             }
@@ -192,6 +211,9 @@ impl Reloader {
             Request::Claims { subject, payload, asker } => {
                 let system = self.options.access.system_account_name();
                 let served = claims::serve(&mut self.accounts, &subject, &payload, system);
+                for account in &served.changed {
+                    self.learn_exporters(account);
+                }
                 let has_version = !served.changed.is_empty() && self.renew(served.changed);
                 // It may have stopped waiting.
                 drop(asker.try_send(served.replies));
@@ -239,11 +261,34 @@ impl Reloader {
             let token = self.accounts.resolver().fetch(&account);
             return self.take_account(account, token);
         }
-        self.fetched = (self.fetched + 1) % self.fetchers.len();
-        match self.fetchers[self.fetched].send(account) {
+        match self.send_to_fetcher(account) {
             Ok(()) => false,
             // The thread cannot have ended before this one.
-            Err(refused) => self.publish(Vec::new(), vec![refused.0]),
+            Err(account) => self.publish(Vec::new(), vec![account]),
+        }
+    }
+
+    fn send_to_fetcher(&mut self, account: Box<str>) -> Result<(), Box<str>> {
+        self.fetched = (self.fetched + 1) % self.fetchers.len();
+        self.fetchers[self.fetched].send(account).map_err(|refused| refused.0)
+    }
+
+    /// An account is known now: those that it takes something from are looked for.
+    fn learn_exporters(&mut self, importer: &str) {
+        let mut wanted = self.accounts.unknown_exporters(importer);
+        while let Some(name) = wanted.pop() {
+            if !self.fetchers.is_empty() {
+                // What becomes of it is told when it is there.
+                drop(self.send_to_fetcher(name));
+                continue;
+            }
+            let Some(token) = self.accounts.resolver().fetch(&name) else { continue };
+            match self.accounts.learn(&name, &token) {
+                Ok(()) => wanted.extend(self.accounts.unknown_exporters(&name)),
+                Err(refusal) => {
+                    self.log.error(format_args!("Account [{name}] fetch failed: {refusal}"));
+                }
+            }
         }
     }
 
@@ -257,11 +302,13 @@ impl Reloader {
             }
             None => return self.publish(Vec::new(), vec![account]),
         }
+        self.learn_exporters(&account);
         self.renew(vec![account])
     }
 
     /// Makes a version in which accounts are as they are known now.
     fn renew(&mut self, changed: Vec<Box<str>>) -> bool {
+        self.settled_at = unix_now();
         match directory(&self.options, &self.accounts, Some(&self.directory)) {
             Ok(directory) => {
                 self.directory = Arc::new(directory);
@@ -287,6 +334,7 @@ impl Reloader {
         let read = config::reload(&self.options)?;
         let options = *read.options;
         let accounts = Accounts::open(&options, &self.log)?;
+        let settled_at = accounts.opened_at();
         let directory = Arc::new(directory(&options, &accounts, Some(&self.directory))?);
         let core = core_config(&options, 0, 1, &self.identity, self.addresses, &directory, 0);
         let tls = tls_listener(&options)?;
@@ -311,6 +359,10 @@ impl Reloader {
         }
         self.directory = directory;
         self.accounts = accounts;
+        self.settled_at = settled_at;
+        for account in self.accounts.names() {
+            self.learn_exporters(&account);
+        }
         self.options = options;
         let options = &self.options;
         Ok(Reloaded {
@@ -335,6 +387,11 @@ impl Reloader {
         }
         *file = PortsFile::write(options, ports, &self.log);
     }
+}
+
+/// How long it takes until a moment, in seconds since 1970.
+fn seconds_until(moment: i64) -> Duration {
+    Duration::from_secs(u64::try_from(moment.saturating_sub(unix_now())).unwrap_or(0))
 }
 
 /// Has the control plane serve a request, and waits for what is to be said to it.

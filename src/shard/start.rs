@@ -621,7 +621,7 @@ pub(super) fn directory(
     let name = options.no_auth_user.as_deref();
     let directory = if options.access.operator.is_on() {
         let mut access = options.access.clone();
-        access.accounts = accounts.list().cloned().collect();
+        accounts.put_into(&mut access);
         Directory::new(&access, single, name, previous)?
     } else {
         let maps = options.tls.as_ref().is_some_and(|tls| tls.map);

@@ -50,6 +50,7 @@ mod store_key;
 mod subjects;
 mod system;
 mod tls;
+mod token_imports;
 mod tracing;
 mod unsubscribe;
 mod websocket;

@@ -8,7 +8,7 @@ use super::claims::{nullable, Claims};
 use super::permission::PermissionClaims;
 use super::token::{read_body, Body, KeyKind, Token};
 use super::user_claims::UserRules;
-use crate::account::{AccountLimits, JetStreamLimits, Mapping, MappingTarget, Mappings};
+use crate::account::{AccountLimits, JetStreamLimits, Mapping, MappingTarget, Mappings, Sampling};
 
 /// The token of an account.
 pub type AccountToken = Token<AccountBody>;
@@ -51,6 +51,16 @@ pub struct AccountBody {
     pub description: String,
 }
 
+/// What accounts give one another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TradeKind {
+    /// Messages.
+    Stream,
+    /// Answers to requests.
+    Service,
+}
+
 /// What an account takes from another.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
@@ -71,9 +81,9 @@ pub struct ImportClaim {
     /// The local subject; `$1` is the first wildcard.
     #[serde(deserialize_with = "nullable")]
     pub local_subject: String,
-    /// `stream` or `service`.
-    #[serde(rename = "type", deserialize_with = "nullable")]
-    pub kind: String,
+    /// Whether it is a stream or a service.
+    #[serde(rename = "type")]
+    pub kind: Option<TradeKind>,
     /// The exporter is told who asks.
     pub share: bool,
     /// Traces go on in the exporter.
@@ -89,9 +99,9 @@ pub struct ExportClaim {
     pub name: String,
     /// What is offered.
     pub subject: String,
-    /// `stream` or `service`.
-    #[serde(rename = "type", deserialize_with = "nullable")]
-    pub kind: String,
+    /// Whether it is a stream or a service.
+    #[serde(rename = "type")]
+    pub kind: Option<TradeKind>,
     /// Importers need an activation token.
     pub token_req: bool,
     /// Importers, or `*` for all, whose activations of before a time are void.
@@ -263,6 +273,57 @@ impl AccountBody {
             }
         }
         mappings
+    }
+}
+
+impl TradeKind {
+    /// Its name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Stream => "stream",
+            Self::Service => "service",
+        }
+    }
+}
+
+impl ImportClaim {
+    /// The exporter's subject. Of services `to` named it once.
+    pub fn remote(&self) -> &str {
+        match self.kind {
+            Some(TradeKind::Service) if self.local_subject.is_empty() && !self.to.is_empty() => {
+                &self.to
+            }
+            _ => &self.subject,
+        }
+    }
+
+    /// The own subject.
+    pub fn local(&self) -> &str {
+        match &*self.local_subject {
+            "" => &self.subject,
+            local => local,
+        }
+    }
+
+    /// The token is elsewhere, and this is its address.
+    pub fn names_token(&self) -> bool {
+        self.token.starts_with("http://") || self.token.starts_with("https://")
+    }
+}
+
+impl LatencyClaim {
+    /// Which requests are measured; `None` if that means nothing.
+    pub fn sampling(&self) -> Option<Sampling> {
+        let percent = match &self.sampling {
+            serde_json::Value::Null => 0,
+            serde_json::Value::String(text) if text.eq_ignore_ascii_case("headers") => 0,
+            other => other.as_u64()?,
+        };
+        match u8::try_from(percent) {
+            Ok(0) => Some(Sampling::Headers),
+            Ok(percent @ 1..=100) => Some(Sampling::Percent(percent)),
+            _ => None,
+        }
     }
 }
 

@@ -10,7 +10,9 @@
 //! template. What a token claims takes no more memory than its text, but for JSON's keys.
 
 mod account_claims;
+mod activation;
 mod claims;
+mod issues;
 mod permission;
 mod reach;
 mod template;
@@ -19,8 +21,9 @@ mod user_claims;
 
 pub use account_claims::{
     AccountBody, AccountToken, CalloutClaims, ExportClaim, ImportClaim, JetStreamTier,
-    LatencyClaim, LimitClaims, MappingClaim, Scope, SigningKey, TraceClaim,
+    LatencyClaim, LimitClaims, MappingClaim, Scope, SigningKey, TraceClaim, TradeKind,
 };
+pub use activation::{ActivationBody, ActivationToken};
 pub use claims::{Claims, OperatorBody, OperatorToken};
 pub use permission::{PermissionClaims, ResponseClaim, SubjectClaims};
 pub use reach::{is_open_at, reaches_from, TimeRange};

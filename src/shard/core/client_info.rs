@@ -3,6 +3,7 @@
 use super::connection::{ConnKey, Connection};
 use super::label::{account_name, user_of};
 use super::Core;
+use crate::account::ConnectionType;
 use crate::stream::time::format_time;
 
 /// A client as nats-server's JSON shows it; keys without a value are left out.
@@ -40,6 +41,18 @@ pub struct ClientInfo {
     /// The server's name.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub server: String,
+    /// Its token, unless that is all it needs to show.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub jwt: String,
+    /// The key that has signed its token.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub issuer_key: String,
+    /// The name that its token gives it.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub name_tag: String,
+    /// The tags of its token.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub tags: Vec<String>,
     /// What kind of connection it is.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub kind: String,
@@ -62,7 +75,7 @@ impl Core {
         let client = &connection.client;
         let brief = ClientInfo {
             acc: account_name(client).to_owned(),
-            rtt: client.keepalive.round_trip,
+            rtt: client.keepalive.round_trip_or_estimate(),
             ..ClientInfo::default()
         };
         Some(if shared { in_full(connection, brief, epoch, server) } else { brief })
@@ -76,6 +89,10 @@ fn in_full(connection: &Connection, brief: ClientInfo, epoch: u64, server: &str)
         described.map(field).cloned().unwrap_or_default()
     };
     let host = client.host.split_once('\0').map_or(&*client.host, |(ip, _)| ip);
+    let user = client.login.as_ref().and_then(|login| login.user.as_deref());
+    let token = user.and_then(|user| user.token.as_deref()).cloned().unwrap_or_default();
+    // Who signs nothing is whoever shows the token: nobody else may have it.
+    let signs = described.is_some_and(|options| !options.sig.is_empty());
     ClientInfo {
         start: format_time(epoch.saturating_add(connection.opened_at)),
         host: host.to_owned(),
@@ -86,7 +103,15 @@ fn in_full(connection: &Connection, brief: ClientInfo, epoch: u64, server: &str)
         ver: of(|options| &options.version),
         server: server.to_owned(),
         kind: "Client".to_owned(),
-        client_type: "nats".to_owned(),
+        client_type: match client.over {
+            ConnectionType::WebSocket | ConnectionType::LeafNodeWebSocket => "websocket",
+            _ => "nats",
+        }
+        .to_owned(),
+        jwt: if signs { of(|options| &options.jwt) } else { String::new() },
+        issuer_key: token.issuer,
+        name_tag: token.name,
+        tags: token.tags,
         ..brief
     }
 }

@@ -43,7 +43,12 @@ impl Core {
             self.drop_subscriptions(key);
             self.silence(key, None);
         }
+        let now = self.now;
         let Some(connection) = self.deliverer.connections.get(key) else { return };
+        let keepalive = &mut connection.client.keepalive;
+        if keepalive.estimate == 0 {
+            keepalive.estimate = now.saturating_sub(connection.opened_at).max(1);
+        }
         match connection.client.read_connect(json) {
             Ok(()) => self.judge(key),
             Err(refusal) => self.refuse(key, &refusal),

@@ -63,8 +63,14 @@ impl Core {
         for key in keys {
             self.judge_again(key, &old);
         }
-        if !settings.directory.has_same_imports(&old) {
-            self.import_services(&settings.directory);
+        self.follow_imports(&old);
+    }
+
+    /// What accounts take from one another may have changed.
+    pub(super) fn follow_imports(&mut self, old: &Directory) {
+        let directory = Arc::clone(&self.config.directory);
+        if !directory.has_same_imports(old) {
+            self.import_services(&directory);
             self.cast_all_shadows();
         }
     }

@@ -103,6 +103,7 @@ impl Core {
             self.judge_after_change(key, &old);
         }
         self.count_all_again(&keys, &old);
+        self.follow_imports(&old);
         let names = change.changed.iter().filter_map(|&id| change.directory.account(id));
         let names: Vec<Box<str>> = names.map(|account| account.name.clone()).collect();
         for name in &names {
