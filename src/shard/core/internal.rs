@@ -241,10 +241,16 @@ pub(super) mod tests {
     use crate::shard::core::CoreConfig;
     use std::sync::Arc;
 
+    /// The core of a server with one shard that lets everybody in.
     pub(in super::super) fn single_core() -> Core {
-        Core::new(CoreConfig {
-            own: ShardId(0),
-            shards: 1,
+        Core::new(config_of(0, 1, Directory::open()))
+    }
+
+    /// What a core of several is made with.
+    pub(in super::super) fn config_of(own: u8, shards: usize, directory: Directory) -> CoreConfig {
+        CoreConfig {
+            own: ShardId(own),
+            shards,
             seed: 7,
             max_pending: 1 << 20,
             drop_when_high: false,
@@ -255,13 +261,13 @@ pub(super) mod tests {
             limits: Limits { subscriptions_max: 0, sub_tokens_max: 0 },
             keepalive: KeepaliveLimits { interval: u64::MAX / 4, outstanding_max: 2 },
             websocket: None,
-            directory: Arc::new(Directory::open()),
+            directory: Arc::new(directory),
             debug: false,
             trace: None,
             plan_cache: true,
             info: Arc::new(InfoTemplate::new(&ServerInfo::default())),
             unacknowledged_max: 1 << 16,
-        })
+        }
     }
 
     #[test]

@@ -210,6 +210,8 @@ impl Core {
         if connection.draining == 0 {
             self.deliverer.connections.remove(key.slot());
         }
+        let connections = &self.deliverer.connections;
+        self.timers.sweep(|key| connections.peek(key.slot()).is_some_and(|it| it.key == key));
     }
 
     /// Lets every deadline that has passed take effect.
@@ -600,5 +602,35 @@ impl Core {
         for key in keys {
             self.close(key, CloseReason::ServerShutdown, true);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::internal::tests::single_core;
+    use super::*;
+
+    fn let_go(core: &mut Core) -> usize {
+        let mut gone = 0;
+        while let Some(key) = core.take_closing() {
+            core.release(key);
+            gone += 1;
+        }
+        gone
+    }
+
+    // Goal: connections that have gone leave nothing, whatever their deadlines were. Method: each
+    // has its keep-alive to come, in hours.
+    #[test]
+    fn timers_of_connections_that_are_gone_do_not_pile_up() {
+        let mut core = single_core();
+        let stays = core.open(1, "127.0.0.1\x004000".into());
+        for cid in 2..50_000 {
+            let key = core.open(cid, "127.0.0.1\x004000".into());
+            core.handle_end(key, CloseReason::ReadError);
+            assert_eq!(let_go(&mut core), 1);
+        }
+        assert!(core.timers.len() < 5000, "{}", core.timers.len());
+        assert!(core.is_open(stays) && core.timers.next().is_some());
     }
 }
