@@ -273,10 +273,20 @@ impl Core {
         self.timers.set(now + limits.interval, Timer::Ping, key);
     }
 
+    /// What is to be sent from now on must be sent by the write deadline.
+    pub(super) fn arm_write_timer(&mut self, key: ConnKey) {
+        let Some(connection) = self.deliverer.connections.get(key) else { return };
+        if !connection.write_timer {
+            connection.write_timer = true;
+            let deadline = self.now + self.config.write_deadline;
+            self.timers.set(deadline, Timer::Write, key);
+        }
+    }
+
     fn handle_write_timer(&mut self, key: ConnKey) {
         let (now, deadline) = (self.now, self.config.write_deadline);
         let Some(connection) = self.deliverer.connections.get(key) else { return };
-        if connection.out.in_flight() == 0 {
+        if connection.out.in_flight() == 0 && connection.phase != Phase::Flushing {
             connection.write_timer = false;
         } else if now - connection.send_started < deadline {
             self.timers.set(connection.send_started + deadline, Timer::Write, key);
@@ -332,6 +342,10 @@ impl Core {
         if !flush || connection.out.pending() == 0 {
             connection.phase = Phase::Closing;
             self.closing.push(key);
+        } else if connection.out.in_flight() == 0 {
+            // It may wait for a send of the shell's own that nobody reads.
+            connection.send_started = self.now;
+            self.arm_write_timer(key);
         }
         self.barrier.forget(key);
         self.forget_question(key);
@@ -610,6 +624,8 @@ mod tests {
     use super::super::internal::tests::single_core;
     use super::*;
 
+    const SECOND: u64 = 1_000_000_000;
+
     fn let_go(core: &mut Core) -> usize {
         let mut gone = 0;
         while let Some(key) = core.take_closing() {
@@ -632,5 +648,21 @@ mod tests {
         }
         assert!(core.timers.len() < 5000, "{}", core.timers.len());
         assert!(core.is_open(stays) && core.timers.next().is_some());
+    }
+
+    // Goal: what is queued for a connection that ends is not kept for ever when it cannot be sent.
+    // Method: a shell that never takes it, as one whose own bytes the peer does not read.
+    #[test]
+    fn a_connection_that_ends_has_the_write_deadline_for_what_is_queued() {
+        let mut core = single_core();
+        core.config.write_deadline = SECOND;
+        core.begin_turn(SECOND);
+        let key = core.open(1, "127.0.0.1\x004000".into());
+        core.handle_received(key, b"NONSENSE\r\n");
+        core.run_timers();
+        assert_eq!(let_go(&mut core), 0, "it is told why first");
+        core.begin_turn(2 * SECOND);
+        core.run_timers();
+        assert_eq!(let_go(&mut core), 1);
     }
 }

@@ -22,7 +22,6 @@ use super::services::Services;
 use super::shadows::Shadowed;
 use super::snapshot::SlowConsumer;
 use super::system::System;
-use super::timers;
 use super::timers::Timers;
 use super::tokens::{Resolutions, WallClock};
 use super::trace::TraceOptions;
@@ -472,9 +471,7 @@ impl Core {
             connection.sent_at = self.now;
         }
         if !connection.write_timer {
-            connection.write_timer = true;
-            let deadline = self.now + self.config.write_deadline;
-            self.timers.set(deadline, timers::Timer::Write, key);
+            self.arm_write_timer(key);
         }
         Some(key)
     }
