@@ -599,7 +599,7 @@ impl Core {
         let connections = self.deliverer.connections.iter();
         let next = connections
             .skip_while(|connection| connection.key.slot() < self.lame_duck_cursor)
-            .find(|connection| connection.phase == Phase::Open)
+            .find(|connection| matches!(connection.phase, Phase::Arriving | Phase::Open))
             .map(|connection| connection.key);
         let Some(key) = next else { return };
         self.lame_duck_cursor = key.slot();
@@ -664,5 +664,24 @@ mod tests {
         core.begin_turn(2 * SECOND);
         core.run_timers();
         assert_eq!(let_go(&mut core), 1);
+    }
+
+    // Goal: nobody stays behind in lame duck mode who was no client yet when its turn came.
+    #[test]
+    fn lame_duck_mode_ends_connections_that_are_still_arriving() {
+        let mut core = single_core();
+        let arriving = core.reserve(1, "127.0.0.1\x004000".into());
+        core.open(2, "127.0.0.1\x004001".into());
+        core.begin_turn(SECOND);
+        core.enter_lame_duck();
+        core.close_over(SECOND);
+        core.arrive(arriving, Arrival::default());
+        core.begin_turn(3 * SECOND);
+        core.run_timers();
+        for slot in 0..2 {
+            core.take_flight(ConnId(slot), drop);
+            core.handle_sent(ConnKey::new(ConnId(slot), 0), true);
+        }
+        assert_eq!(let_go(&mut core), 2);
     }
 }
