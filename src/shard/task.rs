@@ -472,13 +472,18 @@ impl ShardTask {
             }
             Completion::Ended { token, reason } => {
                 let key = ConnKey::from_u64(token);
-                match reason {
-                    End::Closed if self.keep_end(key) => {}
-                    End::Closed => self.core.handle_end(key, CloseReason::ClientClosed),
-                    End::Failed(_) => self.core.handle_end(key, CloseReason::ReadError),
-                    End::NoBuffers | End::Cancelled | End::Interrupted => {}
-                }
-                let over = matches!(reason, End::Closed | End::Failed(_));
+                let over = match reason {
+                    End::Closed if self.keep_end(key) => false,
+                    End::Closed => {
+                        self.core.handle_end(key, CloseReason::ClientClosed);
+                        true
+                    }
+                    End::Failed(_) => {
+                        self.core.handle_end(key, CloseReason::ReadError);
+                        true
+                    }
+                    End::NoBuffers | End::Cancelled | End::Interrupted => false,
+                };
                 if let Some(socket) = self.sockets.get(key) {
                     socket.wanted &= !over;
                 }

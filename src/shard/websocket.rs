@@ -159,7 +159,8 @@ impl ShardTask {
         self.sealed.push(key);
     }
 
-    /// The peer sends nothing more. Returns whether that waits for its turn.
+    /// The peer sends nothing more. Returns whether that waits for its turn; the core wants input
+    /// until then.
     pub(super) fn keep_end(&mut self, key: ConnKey) -> bool {
         let Some(socket) = self.sockets.get(key) else { return false };
         let Some(frames) = &mut socket.websocket else { return false };
@@ -190,7 +191,7 @@ impl ShardTask {
                 if std::mem::take(&mut frames.choked) {
                     self.starved.push(key);
                 }
-                if std::mem::take(&mut frames.ended) {
+                if frames.ended {
                     self.core.handle_end(key, CloseReason::ClientClosed);
                 }
             }
@@ -359,7 +360,7 @@ impl Frames {
 
     /// Whether more may be received.
     pub(super) fn may_receive(&self) -> bool {
-        !self.choked
+        !self.choked && !self.ended
     }
 
     fn take_outgoing(&mut self) -> Vec<u8> {

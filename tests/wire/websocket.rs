@@ -2,7 +2,7 @@
 //! close statuses, compression, credentials in cookies. Method: frames by hand, over TCP and TLS.
 
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{Shutdown, TcpStream};
 use std::time::{Duration, Instant};
 
 use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress};
@@ -459,6 +459,23 @@ fn much_that_is_compressed_well_takes_its_turns() {
     client.until("PONG\r\n");
     assert_eq!(client.closed().0, 1000);
     thread.join().unwrap();
+}
+
+// Goal: what a peer sent before it closed its side is obeyed, and the connection ends. Method: it
+// is so much once it is inflated that it waits for further turns, and the end comes meanwhile.
+#[test]
+fn the_end_of_a_peer_waits_for_what_was_sent_before() {
+    let broker = start("compression: true");
+    let mut raw = Raw::open(&broker);
+    raw.send("SUB last 1\r\n");
+    raw.fence();
+    let mut client = Client::open(dial(&broker), OFFER);
+    client.connect();
+    let much = frame(0xc2, &deflated(&b"+OK\r\n".repeat(800_000))).repeat(4);
+    client.stream.write_all(&[much, frame(0x82, b"PUB last 2\r\nhi\r\n")].concat()).unwrap();
+    client.stream.shutdown(Shutdown::Write).unwrap();
+    assert_eq!(raw.message().payload, b"hi");
+    while client.frame().is_some() {}
 }
 
 #[test]
