@@ -66,5 +66,5 @@ pub use snapshot::{
 pub use system::{
     is_open_to_all, subscriptions as system_subscriptions, Notice, PermissionFacts, ServerCard,
     SystemLine, SystemMessage, SystemRequest, TraceEvent, TraceReport, UserFacts, NOTICES_MAX,
-    REQUESTS_MAX, REQUEST_BYTES_MAX,
+    REPORTS_BYTES_MAX, REQUESTS_MAX, REQUEST_BYTES_MAX,
 };

@@ -33,8 +33,9 @@ const CHANGE_WAIT: u64 = SECOND / 10;
 /// Accounts whose changes wait to be told; of others the next change tells.
 const CHANGED_MAX: usize = 4096;
 
-/// Messages that one call publishes on a shard.
+/// Messages that one call publishes on a shard, and bytes of them after which it is made.
 const MESSAGES_A_CALL: usize = 64;
+const BYTES_A_CALL: usize = 256 * 1024;
 
 /// Notices and requests handled before the thread looks at its sockets again.
 const HANDLED_A_ROUND: usize = 512;
@@ -54,6 +55,7 @@ pub(in crate::monitor) struct Desk {
     changed: BTreeMap<Arc<str>, u64>,
     /// Messages for shard 0.
     outbox: Vec<SystemMessage>,
+    outbox_bytes: usize,
 }
 
 impl Desk {
@@ -66,6 +68,7 @@ impl Desk {
             accounts_at: None,
             changed: BTreeMap::new(),
             outbox: Vec::new(),
+            outbox_bytes: 0,
         }
     }
 
@@ -75,11 +78,11 @@ impl Desk {
         let mut handled = 0;
         while handled < HANDLED_A_ROUND {
             let mut idle = true;
-            if let Ok(request) = self.ends.requests.try_recv() {
+            if let Some(request) = self.ends.request() {
                 self.answer(pages, &request, now);
                 (handled, idle) = (handled + 1, false);
             }
-            if let Ok(notice) = self.ends.notices.try_recv() {
+            if let Some(notice) = self.ends.notice() {
                 self.tell(pages, notice, now);
                 (handled, idle) = (handled + 1, false);
             }
@@ -185,7 +188,7 @@ impl Desk {
                 let accepted = header(&report.headers, "Accept-Encoding").unwrap_or_default();
                 let headers = encode(accepted, &mut payload);
                 let (account, subject) = (Some(report.account), report.destination);
-                self.outbox.push(SystemMessage { account, subject, headers, payload });
+                self.post(pages, SystemMessage { account, subject, headers, payload });
             }
             Notice::LameDuck => {
                 let card = self.card(pages, now);
@@ -347,13 +350,19 @@ impl Desk {
 
     fn put_bytes(&mut self, pages: &Pages, subject: String, payload: Vec<u8>) {
         let subject = subject.into_bytes();
-        self.outbox.push(SystemMessage { subject, payload, ..SystemMessage::default() });
-        if self.outbox.len() >= MESSAGES_A_CALL {
+        self.post(pages, SystemMessage { subject, payload, ..SystemMessage::default() });
+    }
+
+    fn post(&mut self, pages: &Pages, message: SystemMessage) {
+        self.outbox_bytes += message.payload.len();
+        self.outbox.push(message);
+        if self.outbox.len() >= MESSAGES_A_CALL || self.outbox_bytes >= BYTES_A_CALL {
             self.flush(pages);
         }
     }
 
     fn flush(&mut self, pages: &Pages) {
+        self.outbox_bytes = 0;
         if !self.outbox.is_empty() {
             pages.inquirer().publish(0, self.seq, std::mem::take(&mut self.outbox));
         }

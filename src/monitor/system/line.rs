@@ -1,5 +1,6 @@
 //! How shards reach the monitor's thread without ever waiting for it.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{sync_channel, Receiver, SyncSender};
 use std::sync::Arc;
 
@@ -12,6 +13,9 @@ use crate::subject::AccountId;
 
 /// Notices that wait for the thread.
 pub const NOTICES_MAX: usize = 8 * 1024;
+
+/// Bytes of those of them that are reports of traces: such a report may be long.
+pub const REPORTS_BYTES_MAX: usize = 16 << 20;
 
 /// Requests that wait for the thread.
 pub const REQUESTS_MAX: usize = 256;
@@ -43,6 +47,16 @@ pub enum Notice {
     Traced(Box<TraceReport>),
     /// Lame duck mode has begun.
     LameDuck,
+}
+
+impl Notice {
+    /// Bytes that count for [`REPORTS_BYTES_MAX`], about.
+    pub fn report_bytes(&self) -> usize {
+        match self {
+            Self::Traced(report) => report.bytes(),
+            _ => 0,
+        }
+    }
 }
 
 /// Something that was asked for on `$SYS.REQ`.
@@ -82,6 +96,8 @@ pub struct SystemMessage {
 pub struct SystemLine {
     notices: SyncSender<Notice>,
     requests: SyncSender<SystemRequest>,
+    /// Bytes of reports that wait, of all shards.
+    reports_bytes: Arc<AtomicUsize>,
     waker: Arc<Waker>,
     rings: bool,
     dropped: u64,
@@ -90,22 +106,51 @@ pub struct SystemLine {
 /// The thread's ends.
 #[derive(Debug)]
 pub(in crate::monitor) struct Ends {
-    pub(super) notices: Receiver<Notice>,
-    pub(super) requests: Receiver<SystemRequest>,
+    notices: Receiver<Notice>,
+    requests: Receiver<SystemRequest>,
+    reports_bytes: Arc<AtomicUsize>,
+}
+
+impl Ends {
+    /// The oldest notice.
+    pub(super) fn notice(&self) -> Option<Notice> {
+        let notice = self.notices.try_recv().ok()?;
+        self.reports_bytes.fetch_sub(notice.report_bytes(), Ordering::Relaxed);
+        Some(notice)
+    }
+
+    /// The oldest request.
+    pub(super) fn request(&self) -> Option<SystemRequest> {
+        self.requests.try_recv().ok()
+    }
 }
 
 /// A line to a thread that `waker` wakes.
 pub(in crate::monitor) fn line(waker: Waker) -> (SystemLine, Ends) {
     let (notices, told) = sync_channel(NOTICES_MAX);
     let (requests, asked) = sync_channel(REQUESTS_MAX);
-    let line = SystemLine { notices, requests, waker: Arc::new(waker), rings: false, dropped: 0 };
-    (line, Ends { notices: told, requests: asked })
+    let reports_bytes = Arc::<AtomicUsize>::default();
+    let line = SystemLine {
+        notices,
+        requests,
+        reports_bytes: Arc::clone(&reports_bytes),
+        waker: Arc::new(waker),
+        rings: false,
+        dropped: 0,
+    };
+    (line, Ends { notices: told, requests: asked, reports_bytes })
 }
 
 impl SystemLine {
     /// Tells something, unless the line is full.
     pub fn tell(&mut self, notice: Notice) {
-        let sent = self.notices.try_send(notice).is_ok();
+        let bytes = notice.report_bytes();
+        let waiting = self.reports_bytes.fetch_add(bytes, Ordering::Relaxed);
+        let has_room = bytes == 0 || waiting.saturating_add(bytes) <= REPORTS_BYTES_MAX;
+        let sent = has_room && self.notices.try_send(notice).is_ok();
+        if !sent {
+            self.reports_bytes.fetch_sub(bytes, Ordering::Relaxed);
+        }
         self.count(sent);
     }
 
@@ -131,5 +176,39 @@ impl SystemLine {
     fn count(&mut self, sent: bool) {
         self.rings = true;
         self.dropped += u64::from(!sent);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use mio::{Poll, Token};
+
+    use super::*;
+
+    // Goal: what waits is bounded in bytes as well, and what is not long passes. Method: reports of
+    // a megabyte each, and a thread that takes none.
+    #[test]
+    fn long_reports_find_no_room_behind_others() {
+        let poll = Poll::new().unwrap();
+        let (mut line, ends) = line(Waker::new(poll.registry(), Token(0)).unwrap());
+        let report = || {
+            Notice::Traced(Box::new(TraceReport {
+                account: AccountId(0),
+                destination: b"tr".to_vec(),
+                headers: vec![b'a'; 1 << 20],
+                size: 0,
+                events: Vec::new(),
+            }))
+        };
+        for _ in 0..100 {
+            line.tell(report());
+        }
+        line.tell(Notice::Watched);
+        let told: Vec<Notice> = std::iter::from_fn(|| ends.notice()).collect();
+        assert!(told.len() > 8 && told.len() <= 17, "{}", told.len());
+        assert!(matches!(told.last(), Some(Notice::Watched)));
+        assert_eq!(line.dropped(), 101 - told.len() as u64);
+        line.tell(report());
+        assert!(ends.notice().is_some(), "there is room again");
     }
 }

@@ -8,7 +8,8 @@
 //! says a word, and periodic events are made while somebody is subscribed in the system account only.
 //!
 //! Bounds: [`NOTICES_MAX`] notices and [`REQUESTS_MAX`] requests wait for the thread, requests with
-//! at most [`REQUEST_BYTES_MAX`] bytes each. What finds no room is dropped and counted, so a storm of
+//! at most [`REQUEST_BYTES_MAX`] bytes each, reports of traces with [`REPORTS_BYTES_MAX`] together.
+//! What finds no room is dropped and counted, so a storm of
 //! connections costs its shards no more than that.
 
 mod asker;
@@ -26,7 +27,8 @@ pub use asker::{PermissionFacts, UserFacts};
 pub(super) use desk::Desk;
 pub(super) use line::{line, Ends};
 pub use line::{
-    Notice, SystemLine, SystemMessage, SystemRequest, NOTICES_MAX, REQUESTS_MAX, REQUEST_BYTES_MAX,
+    Notice, SystemLine, SystemMessage, SystemRequest, NOTICES_MAX, REPORTS_BYTES_MAX, REQUESTS_MAX,
+    REQUEST_BYTES_MAX,
 };
 pub use server_card::ServerCard;
 pub use service::{is_open_to_all, subscriptions};

@@ -86,6 +86,28 @@ pub enum TraceEvent {
     Captured { token: u64, ts: u64, subject: String },
 }
 
+impl TraceReport {
+    /// Bytes it takes, about.
+    pub fn bytes(&self) -> usize {
+        let events: usize = self.events.iter().map(TraceEvent::bytes).sum();
+        size_of::<Self>() + self.destination.len() + self.headers.len() + events
+    }
+}
+
+impl TraceEvent {
+    fn bytes(&self) -> usize {
+        let texts: &[&String] = match self {
+            Self::Ingress { name, acc, subj, error, .. } => &[name, acc, subj, error],
+            Self::SubjectMapping { to, .. } => &[to],
+            Self::ServiceImport { acc, from, to, .. } => &[acc, from, to],
+            Self::JetStream { stream, subject, .. } => &[stream, subject],
+            Self::Egress { name, sub, queue, .. } => &[name, sub, queue],
+            Self::Captured { subject, .. } => &[subject],
+        };
+        size_of::<Self>() + texts.iter().map(|text| text.len()).sum::<usize>()
+    }
+}
+
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature serde asks for")]
 fn time<S: Serializer>(nanos: &u64, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(&rfc3339(*nanos))

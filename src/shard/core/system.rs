@@ -14,8 +14,8 @@ use super::snapshot::snapshot;
 use super::Core;
 use crate::monitor::{
     is_open_to_all, system_subscriptions, AccountTotals, ConnectionSnapshot, Notice,
-    PermissionFacts, Slice, SystemMessage, SystemRequest, UserFacts, NOTICES_MAX, REQUESTS_MAX,
-    REQUEST_BYTES_MAX,
+    PermissionFacts, Slice, SystemMessage, SystemRequest, UserFacts, NOTICES_MAX,
+    REPORTS_BYTES_MAX, REQUESTS_MAX, REQUEST_BYTES_MAX,
 };
 use crate::proto::{CloseReason, Publish};
 use crate::router::{ConnId, SubId};
@@ -54,6 +54,8 @@ pub(super) struct System {
     patterns: Vec<String>,
     subs: Vec<SubId>,
     notices: Vec<Notice>,
+    /// Bytes of reports among them.
+    reports_bytes: usize,
     asked: Vec<SystemRequest>,
     /// What found no room.
     dropped: u64,
@@ -80,7 +82,9 @@ impl System {
     }
 
     pub(super) fn note(&mut self, notice: Notice) {
-        if self.notices.len() < NOTICES_MAX {
+        let reports_bytes = self.reports_bytes.saturating_add(notice.report_bytes());
+        if self.notices.len() < NOTICES_MAX && reports_bytes <= REPORTS_BYTES_MAX {
+            self.reports_bytes = reports_bytes;
             self.notices.push(notice);
         } else {
             self.dropped += 1;
@@ -144,6 +148,7 @@ impl Core {
 
     /// What is to be told, in order.
     pub fn take_notices(&mut self) -> std::vec::Drain<'_, Notice> {
+        self.system.reports_bytes = 0;
         self.system.notices.drain(..)
     }
 
