@@ -101,16 +101,26 @@ impl Accounts {
 
     /// Takes the token of an account.
     pub(super) fn learn(&mut self, name: &str, token: &str) -> Result<(), AccountRefusal> {
-        let account = self.trust.account(name, token).inspect_err(|refusal| {
+        let account = self.judge(name, token)?;
+        self.take(account);
+        Ok(())
+    }
+
+    /// What the token of an account says, if it is accepted.
+    pub(super) fn judge(&self, name: &str, token: &str) -> Result<AccountOptions, AccountRefusal> {
+        self.trust.account(name, token).inspect_err(|refusal| {
             if let AccountRefusal::Invalid(issues) = refusal {
                 self.log.warning(format_args!("Account [{name}] has validation issues:"));
                 for issue in issues {
                     self.log.warning(format_args!("  - {issue}"));
                 }
             }
-        })?;
-        self.known.insert(name.to_owned(), account);
-        Ok(())
+        })
+    }
+
+    /// Takes an account that was accepted.
+    pub(super) fn take(&mut self, account: AccountOptions) {
+        self.known.insert(account.name.clone(), account);
     }
 }
 

@@ -107,11 +107,12 @@ fn update(accounts: &mut Accounts, account: Option<&str>, payload: &[u8]) -> Ser
             return Err(UpdateError::Other);
         }
         shown.clone_from(&name);
-        accounts.learn(&name, text.trim()).map_err(|refusal| match refusal {
+        let judged = accounts.judge(&name, text.trim()).map_err(|refusal| match refusal {
             AccountRefusal::Invalid(issues) => UpdateError::Invalid(issues.join(" ")),
             refusal => refusal.into(),
         })?;
         accounts.resolver().store(&name, text.trim())?;
+        accounts.take(judged);
         Ok(name.into())
     };
     match take() {
@@ -134,7 +135,8 @@ fn update(accounts: &mut Accounts, account: Option<&str>, payload: &[u8]) -> Ser
 fn delete(accounts: &mut Accounts, payload: &[u8], system: Option<&str>) -> Served {
     let text = String::from_utf8_lossy(payload);
     let mut by = String::new();
-    let mut take = || -> Result<Vec<Box<str>>, DeleteError> {
+    let mut gone = Vec::new();
+    let mut take = || -> Result<(), DeleteError> {
         let deletion = Token::<Deletion>::decode(text.trim())?;
         by.clone_from(&deletion.unverified().issuer);
         let deletion = deletion.verify()?;
@@ -145,16 +147,15 @@ fn delete(accounts: &mut Accounts, payload: &[u8], system: Option<&str>) -> Serv
         if names.iter().any(|name| Some(name.as_str()) == system) {
             return Err(DeleteError::SystemAccount);
         }
-        let mut gone = Vec::new();
         for name in names {
             accounts.resolver().delete(&name)?;
             accounts.forget(&name);
             gone.push(name.into());
         }
-        Ok(gone)
+        Ok(())
     };
     match take() {
-        Ok(gone) => {
+        Ok(()) => {
             let message = format!("deleted {} accounts", gone.len());
             let data = json!({ "code": 200, "message": message });
             Served { replies: vec![ClaimsReply::Data(data)], changed: gone }
@@ -162,7 +163,8 @@ fn delete(accounts: &mut Accounts, payload: &[u8], system: Option<&str>) -> Serv
         Err(error) => {
             let description = format!("delete accounts request by {by} failed - {error}");
             let error = json!({ "code": 500, "description": description });
-            Served { replies: vec![ClaimsReply::Error(error)], ..Served::default() }
+            // Those before the one that could not be deleted are gone all the same.
+            Served { replies: vec![ClaimsReply::Error(error)], changed: gone }
         }
     }
 }

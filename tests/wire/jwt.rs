@@ -260,6 +260,35 @@ fn accounts_are_found_in_a_directory() {
     log_in(&broker, &token, &user);
 }
 
+// Goal: a token that is not kept is not obeyed either, now or later. Method: a directory that is full,
+// and an update of the account that is there, after which all accounts are looked at anew.
+#[test]
+fn a_token_that_finds_no_room_lets_nobody_in() {
+    let (operator, user) = (Operator::new(), KeyPair::new_user());
+    let (system, tenant) = (Tenant::new("SYS"), Tenant::new("acme"));
+    let dir = tempfile::tempdir().expect("a directory");
+    let text = operator.config(&[&system]).replace(
+        "resolver: MEMORY",
+        &format!(
+            "system_account: {}\nresolver {{ type: full, dir: \"{}\", limit: 1 }}",
+            system.id(),
+            dir.path().display()
+        ),
+    );
+    let broker = config(&text);
+    let (mut admin, _) = log_in(&broker, &system.user(&user, &json!({})), &user);
+    admin.send("SUB r 1\r\n");
+    for (account, answer) in [(&tenant, "limit of 1 accounts reached"), (&system, "jwt updated")] {
+        let token = operator.account(account);
+        let (id, length) = (account.id(), token.len());
+        admin.send(format!("PUB $SYS.REQ.ACCOUNT.{id}.CLAIMS.UPDATE r {length}\r\n{token}\r\n"));
+        let payload = String::from_utf8(admin.message().payload).expect("text");
+        assert!(payload.contains(answer), "{payload}");
+    }
+    let token = tenant.user(&user, &json!({}));
+    connect(&broker, &token, Some(&user)).expect_fatal(VIOLATION);
+}
+
 /// What `nsc push` and its kin do.
 #[test]
 fn tokens_are_updated_looked_up_and_deleted_by_request() {
