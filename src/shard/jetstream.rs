@@ -54,7 +54,7 @@ const OUTPUTS_MAX: usize = 4096;
 /// Nanoseconds that a start waits for a store that is taken.
 const TAKEN_WAIT: u64 = 2_000_000_000;
 
-/// Nanoseconds after which files that could not be read are tried again.
+/// Nanoseconds after which files that could not be read or written are tried again.
 const RETRY: u64 = 100_000_000;
 
 /// What JetStream is started with.
@@ -99,6 +99,8 @@ pub(super) struct JetStream {
     shown: JetStreamConfig,
     /// When a rollback that failed is tried again, by the monotonic clock.
     retry_at: Option<u64>,
+    /// When work of the store is tried again that failed.
+    resume_at: Option<u64>,
 }
 
 /// A journal write whose bytes the ring holds as well.
@@ -169,6 +171,7 @@ impl JetStream {
             staged_max: (start.options.max_buffered_msgs, start.options.max_buffered_size),
             shown,
             retry_at: None,
+            resume_at: None,
         };
         jetstream.with_engine(core, now, |engine, ctx| {
             engine.finish_recovery(ctx);
@@ -215,10 +218,12 @@ impl JetStream {
                 core.take_captured(&mut self.captured);
                 let mut captured = std::mem::take(&mut self.captured);
                 let (messages_max, bytes_max) = self.staged_max;
+                let is_refusing = self.store.is_refusing();
                 self.with_engine(core, now, |engine, ctx| {
                     captured.drain(|incoming| {
                         let (messages, bytes) = ctx.stores.backlog();
-                        engine.set_overloaded(messages >= messages_max || bytes > bytes_max);
+                        let is_full = messages >= messages_max || bytes > bytes_max;
+                        engine.set_overloaded(is_full || is_refusing);
                         engine.handle_message(incoming, ctx);
                     });
                 });
@@ -267,7 +272,7 @@ impl JetStream {
     /// When this wants to run, by the monotonic clock; at once if something waits.
     pub(super) fn next_deadline(&self) -> Option<u64> {
         let engine = self.engine.next_deadline().map(|at| at.saturating_sub(self.epoch));
-        [engine, self.retry_at].into_iter().flatten().min()
+        [engine, self.retry_at, self.resume_at].into_iter().flatten().min()
     }
 
     /// Whether another turn has work without any completion.
@@ -406,6 +411,7 @@ impl JetStream {
                 progress = true;
             }
         }
+        self.hold_back(now);
         while let Some(id) = self.store.snapshot_wanted() {
             self.snapshot.clear();
             self.engine.snapshot(id, &mut self.snapshot);
@@ -435,6 +441,16 @@ impl JetStream {
             }
         }
         progress
+    }
+
+    /// Work of the store that has failed is tried again after a while.
+    fn hold_back(&mut self, now: u64) {
+        if !self.store.is_held() {
+            self.resume_at = None;
+        } else if *self.resume_at.get_or_insert(now + RETRY) <= now {
+            self.resume_at = None;
+            self.store.resume();
+        }
     }
 
     /// Commits have failed: who waited for them is told so, and streams go back to what is on disk.

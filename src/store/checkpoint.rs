@@ -44,19 +44,17 @@ pub(super) struct Captured {
 
 impl Store {
     /// A stream whose owner is to call [`put_snapshot`](Self::put_snapshot) now, if there is one.
-    pub fn snapshot_wanted(&mut self) -> Option<StreamId> {
+    pub fn snapshot_wanted(&self) -> Option<StreamId> {
         if self.journal.is_failing() || self.captured.len() >= CAPTURED_MAX {
             return None;
         }
-        let Self { streams, wanted, .. } = self;
-        wanted.retain(|id| streams.contains_key(id));
         // One state at a time: the next one goes over the one before.
         let can_be_asked = |id: &&u64| {
-            streams.get(id).is_some_and(|stream| {
+            self.streams.get(id).is_some_and(|stream| {
                 stream.captured.is_none() && !stream.is_busy && stream.forced.is_empty()
             })
         };
-        wanted.iter().find(can_be_asked).map(|id| StreamId(*id))
+        self.wanted.iter().find(can_be_asked).map(|id| StreamId(*id))
     }
 
     /// What the owner of a stream knows now: after a restart it gets this, and what happened to
@@ -75,7 +73,10 @@ impl Store {
             return;
         }
         stream.is_wanted = false;
-        self.wanted.retain(|wanted| *wanted != id.0);
+        // It is among the first.
+        if let Some(at) = self.wanted.iter().position(|wanted| *wanted == id.0) {
+            self.wanted.remove(at);
+        }
         let erasures = stream.take_erasures();
         let mut captured = stream.capture(position, journal, bytes_max, snapshot);
         if !erasures.is_empty() {
@@ -95,11 +96,11 @@ impl Store {
         }
     }
 
+    /// Starts one, unless there is too little for it, or the one before is not done: a stream whose
+    /// files cannot be written holds up the others, rather than the journal growing without end.
     pub(super) fn start_checkpoint_if_due(&mut self) {
-        if self.journal.bytes() >= self.options.checkpoint_bytes
-            && self.wanted.is_empty()
-            && self.captured.is_empty()
-        {
+        let is_due = self.journal.bytes() >= self.options.checkpoint_bytes;
+        if is_due && self.failed.is_empty() && !self.is_checkpointing() {
             self.start_checkpoint();
         }
     }
@@ -149,7 +150,7 @@ impl Store {
             // The older state may be destroyed: the next attempt overwrites it again.
             stream.files.forget_indexes(&captured.indexed);
             self.abandon_writes(id);
-            self.retry_after_commit(id);
+            self.retry_later(id);
             return;
         }
         let files = &mut stream.files;
@@ -178,7 +179,14 @@ impl Store {
             self.remove_later(Step::Remove(file.path(id)));
         }
         self.note_sparse(id);
-        self.release_journal();
+        // Every stream is looked at for that: once, and not for each that is done.
+        if !self.is_checkpointing() {
+            self.release_journal();
+        }
+        if self.is_behind() {
+            // Commits have waited for this, and none comes that would look for the next one.
+            self.start_checkpoint_if_due();
+        }
     }
 }
 

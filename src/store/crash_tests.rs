@@ -101,6 +101,86 @@ fn a_failed_operation_acknowledges_nothing_that_is_not_durable() {
     }
 }
 
+/// Work that fails is not tried again and again, and when there is room again everything goes on.
+#[test]
+fn a_disk_without_room_for_streams_is_left_alone_and_heals() {
+    let mut rig = reopen(FaultyDisk::default(), 9);
+    let id = rig.create(b"stream");
+    rig.settle();
+    rig.disk.shut("streams/");
+    rig.append(id, b"first");
+    rig.settle();
+    rig.store.checkpoint();
+    while let Some(id) = rig.store.snapshot_wanted() {
+        rig.store.put_snapshot(id, b"");
+    }
+    while let Some(job) = rig.store.take_job() {
+        rig.store.handle_job_done(job.run(&*rig.disk));
+    }
+    // Whoever asks gets nothing until it is time.
+    assert!(rig.store.is_held());
+    assert!((0..50).all(|_| rig.store.take_job().is_none()));
+    let behind = super::rig::small().checkpoint_bytes * 5;
+    let mut written = 0;
+    while written < behind && rig.failures == 0 {
+        rig.append(id, &[7; 3000]);
+        rig.settle();
+        written += 3000;
+    }
+    assert!(rig.failures > 0, "commits wait for ever");
+    assert!(rig.store.is_refusing());
+    rig.disk.heal();
+    rig.settle();
+    assert!(!rig.store.is_refusing());
+    let kept = rig.append(id, b"more");
+    rig.settle();
+    let staged = rig.owner.streams[&id].store.staged();
+    assert!(staged <= rig.store.durable(), "message {kept} waits");
+    rig.stop();
+    let expected = rig.history.last().unwrap().1.clone();
+    assert_eq!(reopen(rig.disk.cut(Cut::Drop), 1).owner.dump(), (expected, 0));
+}
+
+/// A rollback that fails half way is done as a whole by the next one.
+#[test]
+fn a_rollback_that_cannot_read_is_repeated() {
+    let mut repeated = 0;
+    for fail_at in 1..12 {
+        let mut rig = reopen(FaultyDisk::default(), 9);
+        let ids = [rig.create(b"one"), rig.create(b"two")];
+        ids.iter().for_each(|id| assert_eq!(rig.append(*id, b"kept"), 1));
+        rig.settle();
+        ids.iter().for_each(|id| assert_eq!(rig.append(*id, b"lost"), 2));
+        let write = rig.store.take_write().unwrap();
+        rig.store.handle_written(write, &Err(std::io::ErrorKind::Other.into()));
+        while rig.store.failure().is_none() {
+            let work = (rig.store.take_job(), rig.store.take_write());
+            if let Some(job) = work.0 {
+                rig.store.handle_job_done(job.run(&*rig.disk));
+            }
+            if let Some(write) = work.1 {
+                let outcome = write.write();
+                rig.store.handle_written(write, &outcome);
+            }
+        }
+        rig.disk.fail_at(rig.disk.operations() + fail_at, Fault::Eio);
+        let is_read = rig.store.rollback(&mut rig.owner).is_ok();
+        rig.disk.heal();
+        if !is_read {
+            repeated += 1;
+            rig.store.rollback(&mut rig.owner).unwrap();
+        }
+        for id in ids {
+            let stream = &mut rig.owner.streams.get_mut(&id).unwrap().store;
+            assert_eq!(stream.extent().last_seq, 1, "read {fail_at}");
+            let record = super::Record { time: 9, subject: b"a", headers: b"", payload: b"more" };
+            stream.append(&record);
+            assert!(stream.staged() > rig.store.durable(), "told before it is durable");
+        }
+    }
+    assert!(repeated > 2, "{repeated}");
+}
+
 /// The life after a clean stop is cut off at every operation, its own clean stop included.
 #[test]
 fn a_mark_of_a_clean_stop_is_never_believed_wrongly() {

@@ -265,14 +265,29 @@ impl DiskFile for RealFile {
 
 /// Reads a whole file; `None` if it is not there.
 pub(super) fn read_whole(disk: &dyn Disk, path: &str) -> io::Result<Option<Vec<u8>>> {
+    let mut bytes = Vec::new();
+    Ok(read_into(disk, path, &mut bytes)?.then_some(bytes))
+}
+
+/// Reads a whole file over what `bytes` has: the memory of large files costs more than reading
+/// them. Returns whether the file is there.
+pub(super) fn read_into(disk: &dyn Disk, path: &str, bytes: &mut Vec<u8>) -> io::Result<bool> {
     let file = match disk.open(path, Open::Read) {
         Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            bytes.clear();
+            return Ok(false);
+        }
         Err(error) => return Err(error),
     };
     let size = usize::try_from(file.size()?).unwrap_or(usize::MAX);
-    let mut bytes = vec![0; size];
-    let read = file.read_at(0, &mut bytes)?;
+    if size > bytes.capacity() {
+        // As zeros from the system, and not copied.
+        *bytes = vec![0; size];
+    } else {
+        bytes.resize(size, 0);
+    }
+    let read = file.read_at(0, bytes)?;
     bytes.truncate(read);
-    Ok(Some(bytes))
+    Ok(true)
 }

@@ -31,6 +31,8 @@ struct Inner {
     fired: bool,
     /// Writes past the page cache are not durable when they complete.
     lies: bool,
+    /// Files whose paths begin with this cannot be written.
+    shut: Option<&'static str>,
 }
 
 #[derive(Clone, Default)]
@@ -79,12 +81,19 @@ impl FaultyDisk {
         self.inner.lock().unwrap().lies = true;
     }
 
+    /// Until it is healed no file can be written whose path begins with `prefix`.
+    pub(super) fn shut(&self, prefix: &'static str) {
+        self.inner.lock().unwrap().shut = Some(prefix);
+    }
+
     pub(super) fn has_failed(&self) -> bool {
         self.inner.lock().unwrap().fired
     }
 
     pub(super) fn heal(&self) {
-        self.inner.lock().unwrap().fault = None;
+        let mut inner = self.inner.lock().unwrap();
+        inner.fault = None;
+        inner.shut = None;
     }
 
     /// The disk after a power cut.
@@ -240,6 +249,11 @@ fn parent(path: &str) -> &str {
 impl Disk for FaultyDisk {
     fn open(&self, path: &str, how: Open) -> io::Result<Arc<dyn DiskFile>> {
         let mut inner = self.inner.lock().unwrap();
+        let is_shut = inner.shut.is_some_and(|prefix| path.starts_with(prefix));
+        if is_shut && how == Open::Write {
+            inner.fired = true;
+            return Err(error(Fault::Enospc));
+        }
         let file = match inner.names.get(path) {
             Some(file) => *file,
             None if how == Open::Write => {

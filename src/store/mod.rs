@@ -48,6 +48,10 @@
 //!     while let Some(job) = store.take_job() {
 //!         store.handle_job_done(job.run(&*disk));
 //!     }
+//!     // After a job has failed: a moment later, not at once.
+//!     if store.is_held() {
+//!         store.resume();
+//!     }
 //!     // One write for all that is staged; a shard writes it through its ring.
 //!     if let Some(write) = store.take_write() {
 //!         let outcome = write.write();

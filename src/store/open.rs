@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::Arc;
 
-use super::disk::{read_whole, Disk};
+use super::disk::Disk;
 use super::files::StreamFiles;
 use super::journal::{
-    events, file_numbers, file_path, salvage, scan, Event, EventKind, Found, Journal, Position,
-    Scan, Span, DIR,
+    events, file_numbers, file_path, salvage, scan, Event, EventKind, Found, Journal, OpenFile,
+    Position, Scan, Span, DIR,
 };
 use super::load::{load, read_states, rebuild, Loaded, Source};
 use super::mark::CleanMark;
@@ -84,11 +84,11 @@ impl Store {
                 }
             }
         }
-        let scan = scan(&*disk, journal_of(&states))?;
+        let mut scan = scan(&*disk, journal_of(&states))?;
         let mut store = Self::with_scan(&disk, &options, &scan, &states, &mut damage);
         store.set_erased(read_erased(&*store.disk)?);
         damage.extend(scan.damage.iter().cloned());
-        store.read(&scan, states, u64::MAX, &mut damage, replay)?;
+        store.read(&mut scan, states, u64::MAX, &mut damage, replay)?;
         store.replayed = scan.spans.len();
         store.finish_open(&damage, replay);
         Ok(store)
@@ -171,16 +171,21 @@ impl Store {
     }
 
     fn try_rollback(&mut self, durable: u64, replay: &mut dyn Replay) -> io::Result<()> {
-        let scan = scan(&*self.disk, Some(self.journal.identity()))?;
+        let mut scan = scan(&*self.disk, Some(self.journal.identity()))?;
         let mut damage = Vec::new();
         let changed = self.streams.iter().filter(|(_, s)| s.shared.changed.get().commit > durable);
         let deleted = self.deleted.iter().filter(|deleted| deleted.position.commit > durable);
-        let affected: BTreeSet<u64> =
-            changed.map(|(id, _)| *id).chain(deleted.map(|deleted| deleted.stream)).collect();
+        // Those as well that an attempt before this one could not read.
+        let affected: BTreeSet<u64> = changed
+            .map(|(id, _)| *id)
+            .chain(deleted.map(|deleted| deleted.stream))
+            .chain(self.unread.iter().copied())
+            .collect();
         let mut states = BTreeMap::new();
         for id in &affected {
             states.insert(*id, read_states(self.files(), *id, &mut damage)?);
         }
+        self.unread.clone_from(&affected);
         for id in &affected {
             if let Some(stream) = self.streams.remove(id) {
                 stream.shared.is_detached.set(true);
@@ -190,7 +195,8 @@ impl Store {
             self.cache.borrow_mut().forget_stream(*id);
             self.forget_work(*id);
         }
-        self.read(&scan, states, durable, &mut damage, replay)?;
+        self.read(&mut scan, states, durable, &mut damage, replay)?;
+        self.unread.clear();
         self.journal.recover();
         for id in affected.iter().filter(|id| !self.streams.contains_key(id)) {
             replay.deleted(StreamId(*id));
@@ -204,13 +210,14 @@ impl Store {
     /// Loads streams and applies commits up to `limit` to them.
     fn read(
         &mut self,
-        scan: &Scan,
+        scan: &mut Scan,
         states: BTreeMap<u64, Vec<State>>,
         limit: u64,
         damage: &mut Vec<Damage>,
         replay: &mut dyn Replay,
     ) -> io::Result<()> {
         let mut reader = Reader::default();
+        let mut file = std::mem::take(&mut scan.open);
         let mut stateless = BTreeSet::new();
         for (id, states) in &states {
             let empty = || self.empty_blocks(*id);
@@ -224,7 +231,7 @@ impl Store {
         let mut wanted = stateless.clone();
         if !stateless.is_empty() {
             // A stream that the journal has from its beginning, or to its end, needs no state.
-            self.each_event(scan, limit, &mut |_, event, _| {
+            self.each_event(scan, &mut file, limit, &mut |_, event, _| {
                 if matches!(event.kind, EventKind::Create | EventKind::Delete) {
                     wanted.remove(&event.stream);
                 }
@@ -238,7 +245,7 @@ impl Store {
         }
         let only: Option<BTreeSet<u64>> =
             (limit < u64::MAX).then(|| states.keys().copied().collect());
-        self.replay_journal(scan, limit, only.as_ref(), &mut reader, replay)?;
+        self.replay_journal((scan, &mut file), limit, only.as_ref(), &mut reader, replay)?;
         // A stream that was being removed is in parts, and nobody misses the rest.
         reader.damage.retain(|id, _| self.deleted.iter().all(|deleted| deleted.stream != *id));
         damage.extend(reader.damage.into_values().flatten());
@@ -258,13 +265,12 @@ impl Store {
 
     fn replay_journal(
         &mut self,
-        scan: &Scan,
+        (scan, file): (&Scan, &mut OpenFile),
         limit: u64,
         only: Option<&BTreeSet<u64>>,
         reader: &mut Reader,
         replay: &mut dyn Replay,
     ) -> io::Result<()> {
-        let mut file = OpenFile::default();
         let vault = self.options.vault.clone();
         let mut unread = Vec::new();
         for span in &scan.spans {
@@ -308,10 +314,10 @@ impl Store {
     fn each_event(
         &self,
         scan: &Scan,
+        file: &mut OpenFile,
         limit: u64,
         visit: &mut dyn FnMut(u64, &Event<'_>, u64),
     ) -> io::Result<()> {
-        let mut file = OpenFile::default();
         for span in &scan.spans {
             let bytes = file.get(&*self.disk, span.file())?;
             match *span {
@@ -455,22 +461,6 @@ struct Reader {
     unknown: BTreeSet<u64>,
     /// By stream.
     damage: BTreeMap<u64, Vec<Damage>>,
-}
-
-#[derive(Default)]
-struct OpenFile {
-    number: Option<u64>,
-    bytes: Vec<u8>,
-}
-
-impl OpenFile {
-    fn get(&mut self, disk: &dyn Disk, number: u64) -> io::Result<&[u8]> {
-        if self.number != Some(number) {
-            self.bytes = read_whole(disk, &file_path(number))?.unwrap_or_default();
-            self.number = Some(number);
-        }
-        Ok(&self.bytes)
-    }
 }
 
 /// The journal that most states name.

@@ -271,6 +271,11 @@ impl Store {
             Err(error) if error.kind() == io::ErrorKind::InvalidData => {
                 stream.packed.extend(from.iter().copied());
             }
+            // What was erased is nowhere else noted.
+            Err(_) if self.options.vault.is_some() => {
+                stream.forced.extend(from.iter().map(|segment| (*segment, 0)));
+                self.compacting.insert(id);
+            }
             _ => {}
         }
     }

@@ -323,6 +323,7 @@ impl Rig {
                 }
             }
             1 => {
+                self.store.resume();
                 if self.jobs.len() < 3 {
                     self.jobs.extend(self.store.take_job());
                 }

@@ -96,10 +96,14 @@ pub struct Store {
     pub(super) wanted: VecDeque<u64>,
     /// Streams with a state that waits to be written.
     pub(super) captured: VecDeque<u64>,
-    /// Streams whose state could not be written; asked again after the next commit.
-    failed: Vec<u64>,
+    /// Streams whose state could not be written; asked again by [`resume`](Self::resume).
+    pub(super) failed: Vec<u64>,
     removable: Vec<Step>,
     has_job_failed: bool,
+    /// No work but the journal's is handed out: some has failed.
+    is_held: bool,
+    /// Streams that a rollback has let go of and not brought back yet.
+    pub(super) unread: BTreeSet<u64>,
     rest: Rest,
     /// Commits that were read when it was opened.
     pub(super) replayed: usize,
@@ -199,6 +203,8 @@ impl Store {
             failed: Vec::new(),
             removable: Vec::new(),
             has_job_failed: false,
+            is_held: false,
+            unread: BTreeSet::new(),
             rest: Rest::Working,
             replayed: 0,
             options,
@@ -235,16 +241,15 @@ impl Store {
     pub fn handle_written(&mut self, write: JournalWrite, outcome: &io::Result<()>) {
         self.journal.handle_written(write, outcome.is_ok());
         if outcome.is_ok() {
-            for stream in std::mem::take(&mut self.failed) {
-                self.want_snapshot(stream);
-            }
             self.take_removable();
             self.start_checkpoint_if_due();
         }
     }
 
     /// Work for the helper pool, if there is any. It comes back with
-    /// [`handle_job_done`](Self::handle_job_done), in any order.
+    /// [`handle_job_done`](Self::handle_job_done), in any order. After some of it has failed there
+    /// is none but the journal's own until [`resume`](Self::resume): a full disk would be
+    /// written to without end.
     pub fn take_job(&mut self) -> Option<Job> {
         if self.rest == Rest::Closed {
             return Some(self.mark());
@@ -255,7 +260,7 @@ impl Store {
         if let Some(request) = self.journal.take_request() {
             return Some(self.job(Running::Prepare, vec![Step::Prepare(request)]));
         }
-        if self.journal.is_failing() {
+        if self.journal.is_failing() || self.is_held {
             return None;
         }
         self.collect_erasures();
@@ -273,6 +278,7 @@ impl Store {
         let Some(running) = self.running.remove(&result.id) else { return };
         if !matches!(running, Running::Prepare) {
             self.has_job_failed = result.outcome.is_err();
+            self.is_held |= result.outcome.as_ref().is_err_and(is_of_the_device);
         }
         match running {
             Running::Prepare => {
@@ -302,7 +308,9 @@ impl Store {
             Running::Delete { stream } => {
                 if result.outcome.is_ok() {
                     self.deleted.retain(|deleted| deleted.stream != stream);
-                    self.release_journal();
+                    if self.deleted.is_empty() {
+                        self.release_journal();
+                    }
                 } else {
                     self.set_busy(stream, false);
                 }
@@ -353,6 +361,25 @@ impl Store {
             self.rest = Rest::Closed;
         }
         self.rest == Rest::Reached
+    }
+
+    /// Whether work has failed and waits for [`resume`](Self::resume).
+    pub fn is_held(&self) -> bool {
+        self.is_held
+    }
+
+    /// What has failed may be tried again: to be called a moment after that.
+    pub fn resume(&mut self) {
+        self.is_held = false;
+        for stream in std::mem::take(&mut self.failed) {
+            self.want_snapshot(stream);
+        }
+    }
+
+    /// Whether commits are refused because the streams' own files are far behind and cannot be
+    /// written. Whoever takes in messages refuses them rather than have them fail.
+    pub fn is_refusing(&self) -> bool {
+        self.has_job_failed && self.is_behind()
     }
 
     /// Whether nothing is being written, by the journal or by jobs.
@@ -468,7 +495,7 @@ impl Store {
         self.removable.push(step);
     }
 
-    pub(super) fn retry_after_commit(&mut self, stream: u64) {
+    pub(super) fn retry_later(&mut self, stream: u64) {
         self.failed.push(stream);
     }
 
@@ -541,8 +568,16 @@ impl Store {
         Job { id, steps, vault: self.options.vault.clone() }
     }
 
+    /// Whether states are to be written, or being written.
+    pub(super) fn is_checkpointing(&self) -> bool {
+        let is_writing = |running: &Running| matches!(running, Running::Checkpoint { .. });
+        !self.wanted.is_empty()
+            || !self.captured.is_empty()
+            || self.running.values().any(is_writing)
+    }
+
     /// Whether the journal is far ahead of the streams' own files.
-    fn is_behind(&self) -> bool {
+    pub(super) fn is_behind(&self) -> bool {
         self.journal.bytes() > self.options.checkpoint_bytes.saturating_mul(BEHIND_MAX)
     }
 
@@ -627,6 +662,11 @@ impl Store {
         }
         self.moving.insert(id);
     }
+}
+
+/// Whether what went wrong is the device's, and not that of what was to be written.
+fn is_of_the_device(error: &io::Error) -> bool {
+    error.kind() != io::ErrorKind::InvalidData
 }
 
 /// Journal bytes, in checkpoints, above which commits wait for the streams' files.

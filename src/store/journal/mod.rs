@@ -16,7 +16,7 @@ mod staging;
 mod writer;
 
 pub(super) use format::{Event, EventKind, Position, VERSION};
-pub(super) use scan::{events, file_numbers, salvage, scan, Scan, Span};
+pub(super) use scan::{events, file_numbers, salvage, scan, OpenFile, Scan, Span};
 pub(super) use staging::Staging;
 pub use writer::JournalWrite;
 pub(super) use writer::{file_path, Found, Journal, Prepared, Request, Sealed, DIR};

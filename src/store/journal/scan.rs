@@ -7,7 +7,7 @@ use std::io;
 use super::aligned::{padded, PAGE};
 use super::format::{event_salt, CommitHead, Event, FileHead, COMMIT_HEAD, EVENT_HEAD};
 use super::writer::{file_path, Sealed, DIR};
-use crate::store::disk::{read_whole, Disk, Open};
+use crate::store::disk::{read_into, Disk, Open};
 use crate::store::vault::{unseal_commit, Area, Vault};
 use crate::store::Damage;
 
@@ -27,6 +27,30 @@ pub(in crate::store) struct Scan {
     pub(in crate::store) spans: Vec<Span>,
     pub(in crate::store) files: Vec<Sealed>,
     pub(in crate::store) damage: Vec<Damage>,
+    /// The file that was read last, for those who go on with it.
+    pub(in crate::store) open: OpenFile,
+}
+
+/// One file's bytes at a time, in the same memory.
+#[derive(Debug, Default)]
+pub(in crate::store) struct OpenFile {
+    number: Option<u64>,
+    bytes: Vec<u8>,
+}
+
+impl OpenFile {
+    /// The bytes of a file; none if it is not there.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub(in crate::store) fn get(&mut self, disk: &dyn Disk, number: u64) -> io::Result<&[u8]> {
+        if self.number != Some(number) {
+            self.number = None;
+            read_into(disk, &file_path(number), &mut self.bytes)?;
+            self.number = Some(number);
+        }
+        Ok(&self.bytes)
+    }
 }
 
 /// A part of a file.
@@ -70,7 +94,7 @@ pub(in crate::store) fn scan(disk: &dyn Disk, identity: Option<u64>) -> io::Resu
     let mut files = Vec::new();
     let mut later = Later::default();
     for number in numbers.into_iter().rev() {
-        if let Some(file) = read_file(disk, number, identity, &mut later)? {
+        if let Some(file) = read_file(disk, number, identity, &mut later, &mut scan.open)? {
             files.push(file);
         }
     }
@@ -84,11 +108,11 @@ pub(in crate::store) fn scan(disk: &dyn Disk, identity: Option<u64>) -> io::Resu
     scan.next_file = next_file;
     if let Some((file, end)) = scan.assemble(files) {
         // A commit without its head shows only in its events.
-        let bytes = read_whole(disk, &file_path(file))?.unwrap_or_default();
+        let next = (scan.last_commit + 1, scan.last_commit + 2);
+        let bytes = scan.open.get(disk, file)?;
         let rest = bytes.get(end..).unwrap_or_default();
         let rest = &rest[..rest.len().min(TAIL_MAX)];
         let mut is_torn = false;
-        let next = (scan.last_commit + 1, scan.last_commit + 2);
         salvage(rest, scan.identity, next, |_, _, _| is_torn = true);
         if is_torn {
             let file = file_path(file);
@@ -124,10 +148,10 @@ fn read_file(
     number: u64,
     identity: Option<u64>,
     later: &mut Later,
+    open: &mut OpenFile,
 ) -> io::Result<Option<(u64, usize, Heads)>> {
-    let path = file_path(number);
     if later.first.is_some_and(|first| first <= later.released.saturating_add(1)) {
-        let file = match disk.open(&path, Open::Read) {
+        let file = match disk.open(&file_path(number), Open::Read) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error),
@@ -137,8 +161,8 @@ fn read_file(
         let size = usize::try_from(file.size()?).unwrap_or(usize::MAX);
         return Ok(Some((number, size, heads(number, &page[..read]))));
     }
-    let Some(bytes) = read_whole(disk, &path)? else { return Ok(None) };
-    let found = heads(number, &bytes);
+    let bytes = open.get(disk, number)?;
+    let found = heads(number, bytes);
     for (_, head) in found.commits.iter().filter(|(_, head)| Some(head.identity) == identity) {
         later.released = later.released.max(head.released);
         later.first = Some(later.first.map_or(head.commit, |first| first.min(head.commit)));
