@@ -234,7 +234,10 @@ impl BlockSource for SegmentReader {
     fn read(&self, stream: u64, place: SegmentPlace, into: &mut Vec<u8>) -> Result<(), String> {
         let file = match self.file(stream, place.segment) {
             Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                into.clear();
+                return Ok(());
+            }
             Err(error) => return Err(error.to_string()),
         };
         into.resize(place.len as usize, 0);

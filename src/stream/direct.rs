@@ -3,7 +3,7 @@
 use super::api::is_level_met;
 use super::json::{parse, Value};
 use super::outbox::Outgoing;
-use super::publish_headers::{open_block, write_header};
+use super::publish_headers::{open_block, parse_uint, write_header};
 use super::shared::Shared;
 use super::stream::Stream;
 use super::time::{parse_time, write_time};
@@ -343,6 +343,9 @@ fn write_number(block: &mut Vec<u8>, name: &[u8], number: u64) {
 
 impl Request {
     fn read(body: &[u8]) -> Option<Self> {
+        if let Some(seq) = seq_alone(body) {
+            return Some(Self { seq, ..Self::default() });
+        }
         let Value::Object(entries) = parse(body).ok()? else { return None };
         let mut request = Self::default();
         let uint = |value: &Value<'_>| match value {
@@ -421,6 +424,13 @@ impl Request {
             self.max_bytes.min(BYTES_MAX)
         }
     }
+}
+
+/// The sequence of a request that says nothing else, as clients write it: most do.
+fn seq_alone(body: &[u8]) -> Option<u64> {
+    let digits = body.strip_prefix(b"{\"seq\":")?.strip_suffix(b"}")?;
+    // A number in JSON does not begin with a zero.
+    parse_uint(digits).filter(|_| !digits.starts_with(b"0"))
 }
 
 /// What stands before the stream's name.

@@ -118,7 +118,7 @@ impl Cache {
             Bytes::Own(bytes) => bytes,
             Bytes::Shared(_) => Vec::new(),
         };
-        bytes.clear();
+        bytes.truncate(KEPT_MAX);
         bytes.shrink_to(KEPT_MAX);
         let outcome = read(&mut bytes);
         slot.bytes = Bytes::Own(bytes);

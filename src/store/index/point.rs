@@ -72,7 +72,6 @@ impl Block {
             Place::Memory(bytes) | Place::Writing(bytes, _) => (bytes.as_slice(), start as usize),
             Place::Segment(_) if source.added() > 0 => return None,
             Place::Segment(place) => {
-                part.clear();
                 let len = end.unwrap_or(place.len).checked_sub(start)?;
                 let offset = place.offset.checked_add(start)?;
                 source.read(stream, SegmentPlace { offset, len, ..*place }, part).ok()?;

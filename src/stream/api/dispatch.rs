@@ -86,6 +86,9 @@ macro_rules! verbs {
 }
 
 const VERBS: &[Verb] = verbs! {
+    // Those that come by the hundred thousand are found first.
+    "DIRECT.GET" "" (1, ANY) "" => Elsewhere;
+    "CONSUMER.MSG.NEXT" "" (2, 2) "" => Elsewhere;
     "INFO" "account_info" (0, 0) "" => Info;
     "STREAM.CREATE" "stream_create" (1, 1) "" => StreamCreate;
     "STREAM.UPDATE" "stream_update" (1, 1) "" => StreamUpdate;
@@ -117,8 +120,6 @@ const VERBS: &[Verb] = verbs! {
     "CONSUMER.UNPIN" "consumer_unpin" (2, 2) "" => Consumer;
     "CONSUMER.RESET" "consumer_reset" (2, 2) ",\"reset_seq\":0" => Consumer;
     "CONSUMER.LEADER.STEPDOWN" "consumer_leader_stepdown" (2, 2) "" => ClusterOnly;
-    "CONSUMER.MSG.NEXT" "" (2, 2) "" => Elsewhere;
-    "DIRECT.GET" "" (1, ANY) "" => Elsewhere;
 };
 
 impl Engine {
