@@ -166,3 +166,19 @@ fn the_first_thing_that_is_wrong_is_told() {
         assert_eq!(code(&mut world, "s.a", &headers, ""), expected, "{headers:?}");
     }
 }
+
+#[test]
+fn a_sequence_at_the_end_of_all_numbers_leaves_room_for_more() {
+    for storage in ["file", "memory"] {
+        let mut world = World::new();
+        let config = format!(r#"{{"name":"S","subjects":["s.>"],"storage":"{storage}"}}"#);
+        world.api("STREAM.CREATE.S", &config);
+        world.put("s.1", &[], "x");
+        let purged = world.api("STREAM.PURGE.S", r#"{"seq":18446744073709551615}"#);
+        assert!(purged.contains("\"purged\":1"), "{purged}");
+        for _ in 0..3 {
+            let answer = world.put("s.1", &[], "x");
+            assert!(answer.contains("\"seq\":92233720368547758"), "{answer}");
+        }
+    }
+}

@@ -5,6 +5,8 @@
 //! [`finish_recovery`](Engine::finish_recovery). Streams of accounts that are not there yet wait for
 //! them.
 
+use std::collections::BTreeMap;
+
 use super::config::StreamConfig;
 use super::dedup::take;
 use super::engine::Engine;
@@ -20,13 +22,32 @@ use crate::subject::AccountId;
 /// Streams that came back and are not in the table.
 #[derive(Debug, Default)]
 pub(super) struct Restored {
-    streams: std::collections::BTreeMap<StreamId, Box<Stream>>,
+    streams: BTreeMap<StreamId, Box<Stream>>,
+    /// What is known of those that make no sense to this server, and may to another: it is kept
+    /// as it is.
+    unreadable: BTreeMap<StreamId, Box<[u8]>>,
 }
 
 impl Engine {
     /// Takes back a stream as it was when `snapshot` was taken; an empty one is that of a new
     /// stream. Returns whether that was possible.
     pub fn restore(
+        &mut self,
+        id: StreamId,
+        head: &[u8],
+        snapshot: &[u8],
+        store: Box<dyn StreamStore>,
+    ) -> bool {
+        let is_read = self.try_restore(id, head, snapshot, store);
+        if is_read {
+            self.restored.unreadable.remove(&id);
+        } else {
+            self.restored.unreadable.insert(id, snapshot.into());
+        }
+        is_read
+    }
+
+    fn try_restore(
         &mut self,
         id: StreamId,
         head: &[u8],
@@ -118,6 +139,7 @@ impl Engine {
     /// The stream was deleted after the snapshot, or never came to be.
     pub fn replay_deleted(&mut self, id: StreamId) {
         self.restored.streams.remove(&id);
+        self.restored.unreadable.remove(&id);
     }
 
     /// Everything is replayed: streams whose account is there begin to work.
@@ -141,8 +163,11 @@ impl Engine {
         let stream = self.streams.find(id);
         let stream = stream.or_else(|| self.restored.streams.get(&id).map(|stream| &**stream));
         let stream = stream.or_else(|| self.restores.find(id));
-        if let Some(stream) = stream {
-            stream.snapshot(out);
+        match stream {
+            Some(stream) => stream.snapshot(out),
+            None => {
+                out.extend(self.restored.unreadable.get(&id).into_iter().flatten());
+            }
         }
     }
 

@@ -6,7 +6,7 @@
 //! durable, which keeps senders at the pace of the disk.
 //!
 //! Bounds: [`OPEN_MAX`] at a time; [`WAITING_MAX`] bytes of chunks that are not decoded; some
-//! [`BUDGET`] bytes decoded at a time; a sender that says nothing for [`IDLE_MAX`] is forgotten.
+//! [`BUDGET`] bytes decoded at a time; [`CONSUMERS_MAX`] bytes of consumers; a sender that says nothing for [`IDLE_MAX`] is forgotten.
 
 use std::collections::BTreeMap;
 
@@ -50,6 +50,7 @@ struct Restore {
     last_seq: u64,
     has_state: bool,
     consumers: Vec<Vec<u8>>,
+    consumer_bytes: usize,
     error: Option<String>,
     bytes: u64,
     started: u64,
@@ -106,6 +107,7 @@ impl Engine {
             last_seq: 0,
             has_state: false,
             consumers: Vec::new(),
+            consumer_bytes: 0,
             error: None,
             bytes: 0,
             started: ctx.now,
@@ -342,6 +344,10 @@ impl Restore {
                 } else if entry.seq > 0 {
                     store(&mut self.stream, &entry, now)?;
                 } else if entry.name.starts_with(CONSUMER_PREFIX) {
+                    self.consumer_bytes += size_of::<Vec<u8>>() + entry.payload.len();
+                    if self.consumer_bytes > CONSUMERS_MAX {
+                        return Err(ArchiveError::Corrupt);
+                    }
                     self.consumers.push(entry.payload.to_vec());
                 }
             }
@@ -396,7 +402,8 @@ impl Restore {
 /// Stores a message of an archive under its own sequence.
 fn store(stream: &mut Stream, entry: &Entry<'_>, now: u64) -> Result<(), ArchiveError> {
     let extent = stream.store.extent();
-    if entry.seq <= extent.last_seq || !crate::subject::is_valid_subject(entry.name) {
+    let is_next = (extent.last_seq + 1..SEQ_END).contains(&entry.seq);
+    if !is_next || !crate::subject::is_valid_subject(entry.name) {
         return Err(ArchiveError::NoArchive);
     }
     if entry.seq > extent.last_seq + 1 {
@@ -428,5 +435,9 @@ const OPEN_MAX: usize = 16;
 const BUDGET: usize = 1 << 20;
 /// Bytes of chunks that may wait; one chunk may have `max_payload`, which is 64 MiB at most.
 const WAITING_MAX: usize = 80 << 20;
+/// Bytes of consumers that are kept until the end.
+const CONSUMERS_MAX: usize = 64 << 20;
+/// Sequences are below this: none that follows overflows.
+const SEQ_END: u64 = u64::MAX >> 1;
 /// Nanoseconds between two chunks.
 const IDLE_MAX: u64 = 5 * SECOND;

@@ -101,3 +101,14 @@ fn a_stream_whose_account_goes_keeps_no_subscription() {
     world.call(|engine, ctx| engine.remove_account(account, ctx));
     assert_eq!(patterns(&world), Vec::<String>::new());
 }
+
+#[test]
+fn what_makes_no_sense_to_this_server_is_kept_as_it_is() {
+    let mut world = World::new();
+    let id = crate::store::StreamId(9);
+    let store = || Box::new(MemoryStore::counting_as(StorageKind::File, 5));
+    assert!(!world.engine.restore(id, b"?", b"of another version", store()));
+    let mut snapshot = Vec::new();
+    world.engine.snapshot(id, &mut snapshot);
+    assert_eq!(snapshot, b"of another version");
+}

@@ -41,7 +41,7 @@ pub(in crate::store) struct Blocks {
 
 /// Where blocks are read from that are not in memory.
 pub(in crate::store) trait BlockSource: std::fmt::Debug {
-    /// Appends the bytes at `place` to `into`.
+    /// Puts the bytes at `place` into `into`, over what it has.
     ///
     /// # Errors
     /// What the system says.
@@ -116,6 +116,9 @@ pub(in crate::store) const BLOCK_BYTES: usize = 64 << 10;
 /// A block closes when it spans this many sequences: what bounds its set of gone ones.
 pub(in crate::store) const SPAN_MAX: u32 = 1 << 15;
 
+/// The highest sequence that can be skipped to: none that follows overflows.
+pub(in crate::store) const SEQ_MAX: u64 = u64::MAX >> 1;
+
 impl Blocks {
     /// An empty stream; `seed` keys the hash of its subjects.
     pub(in crate::store) fn new(
@@ -188,6 +191,7 @@ impl Blocks {
 
     /// See [`StreamStore::skip_to`](crate::store::StreamStore::skip_to).
     pub(in crate::store) fn skip_to(&mut self, seq: u64) {
+        let seq = seq.min(SEQ_MAX);
         if seq <= self.last_seq {
             return;
         }
@@ -213,6 +217,7 @@ impl Blocks {
 
     /// Removes what is below `seq`; returns how many messages it was.
     pub(in crate::store) fn remove_below(&mut self, seq: u64) -> u64 {
+        let seq = seq.min(SEQ_MAX);
         if seq <= self.first_seq {
             return 0;
         }
