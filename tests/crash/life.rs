@@ -91,11 +91,12 @@ pub(crate) fn run(seed: u64, kills: u64) {
     let like = Leniency { is_reference: shards.is_empty() };
     let mut parties = parties();
     let started = Instant::now();
+    let mut spent = Spent::default();
+    let mut counts = shards.iter().copied().cycle();
     for life in 0..=kills {
-        let count = (!shards.is_empty()).then(|| shards[random.below(shards.len())]);
-        let plan = Plan::draw(&mut random, count, life == kills);
+        let plan = Plan::draw(&mut random, counts.next(), life == kills);
         let lived = catch_unwind(AssertUnwindSafe(|| {
-            plan.live(&mut parties, store.path(), random.next(), like);
+            plan.live(&mut parties, store.path(), random.next(), like, &mut spent);
         }));
         if let Err(panic) = lived {
             let kept = store.keep();
@@ -104,7 +105,24 @@ pub(crate) fn run(seed: u64, kills: u64) {
             resume_unwind(panic);
         }
     }
-    eprintln!("{kills} deaths in {:.1} s", started.elapsed().as_secs_f64());
+    eprintln!("{kills} deaths in {:.1} s: {spent}", started.elapsed().as_secs_f64());
+}
+
+/// Where the time went.
+#[derive(Default)]
+struct Spent {
+    starts: Duration,
+    checks: Duration,
+    loads: Duration,
+    ends: Duration,
+}
+
+impl std::fmt::Display for Spent {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { starts, checks, loads, ends } = *self;
+        let [starts, checks, loads, ends] = [starts, checks, loads, ends].map(|d| d.as_secs_f64());
+        write!(f, "starts {starts:.1}, checks {checks:.1}, loads {loads:.1}, ends {ends:.1}")
+    }
 }
 
 /// All parties, or those that `MIDGE_CRASH_PARTIES` names.
@@ -156,7 +174,19 @@ impl Plan {
         }
     }
 
-    fn live(&self, parties: &mut [Box<dyn Party>], store: &Path, seed: u64, like: Leniency) {
+    fn live(
+        &self,
+        parties: &mut [Box<dyn Party>],
+        store: &Path,
+        seed: u64,
+        like: Leniency,
+        spent: &mut Spent,
+    ) {
+        let mut since = Instant::now();
+        let mut lap = |sum: &mut Duration| {
+            let now = Instant::now();
+            *sum += now - std::mem::replace(&mut since, now);
+        };
         let store = store.to_str().expect("a path in UTF-8");
         let shards = self.shards.map(|count| count.to_string());
         let mut args = vec!["-js", "-sd", store];
@@ -169,6 +199,7 @@ impl Plan {
             drop(broker);
         }
         let mut broker = Broker::start(&args);
+        lap(&mut spent.starts);
         let is_stopping = Arc::new(AtomicBool::new(false));
         std::thread::scope(|scope| {
             let (tell, told) = channel();
@@ -183,9 +214,11 @@ impl Plan {
                 })
                 .collect();
             let all_right = (0..threads.len()).all(|_| told.recv().unwrap_or(false));
+            lap(&mut spent.checks);
             if all_right && !self.is_last {
                 std::thread::sleep(self.load);
             }
+            lap(&mut spent.loads);
             is_stopping.store(self.is_graceful, Ordering::Relaxed);
             broker.signal(if self.is_graceful { "TERM" } else { "KILL" });
             for thread in threads {
@@ -197,6 +230,7 @@ impl Plan {
         });
         let status = broker.wait_exit(crate::common::PATIENCE);
         assert!(!self.is_graceful || status.success(), "after SIGTERM: {status}");
+        lap(&mut spent.ends);
     }
 }
 
@@ -228,13 +262,13 @@ fn attend(
     }
 }
 
-/// The shard counts to choose from; none for a broker that has no shards.
+/// The shard counts that lives have in turn; none for a broker that has no shards.
 fn shard_counts() -> Vec<usize> {
     let help = Command::new(Broker::binary()).arg("--help").output().expect("the broker runs");
     let text = [help.stdout, help.stderr].concat();
     if !String::from_utf8_lossy(&text).contains("--shards") {
         return Vec::new();
     }
-    let list = std::env::var("MIDGE_CRASH_SHARDS").unwrap_or_else(|_| "1,2,3".into());
+    let list = std::env::var("MIDGE_CRASH_SHARDS").unwrap_or_else(|_| "4,1,3".into());
     list.split(',').map(|count| count.trim().parse().expect("a shard count")).collect()
 }

@@ -1,12 +1,12 @@
 //! Goal: what the broker has acknowledged survives its own death. Method: the real binary under
 //! load is killed with SIGKILL at instants that a seed draws, started again over the same store
-//! with another number of shards, and every stream is read as a whole and compared with a model
+//! with another number of shards, 4, 1 and 3 in turn, and every stream is read as a whole and compared with a model
 //! that knows what was acknowledged, what was refused and what was under way. A kill keeps what
 //! the kernel has taken: power cuts are simulated in process, beside the store.
 //!
 //! `MIDGE_CRASH_KILLS` is the number of deaths (50), `MIDGE_CRASH_SEED` repeats a run as far as
 //! timing allows, `MIDGE_CRASH_PARTIES` chooses who loads it, `MIDGE_CRASH_SHARDS` lists the shard
-//! counts to choose from (1,2,3), and `BROKER` names another binary: nats-server passes too, but
+//! counts that its lives have in turn (4,1,3), and `BROKER` names another binary: nats-server passes too, but
 //! for what is listed in [`Leniency`].
 
 #![allow(

@@ -131,5 +131,5 @@ fn draw_purge(model: &Model, random: &mut Random) -> Change {
 }
 
 /// Reading all of a stream after each start must stay quick.
-const LIVE_MAX: usize = 2_000;
-const KEPT: u64 = 300;
+const LIVE_MAX: usize = 1_000;
+const KEPT: u64 = 200;
