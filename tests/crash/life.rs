@@ -104,6 +104,9 @@ pub(crate) fn run(seed: u64, kills: u64) {
             eprintln!("the store is kept in {}", kept.display());
             resume_unwind(panic);
         }
+        if life % TOLD_EVERY == TOLD_EVERY - 1 {
+            eprintln!("{} deaths in {:.0} s", life + 1, started.elapsed().as_secs_f64());
+        }
     }
     eprintln!("{kills} deaths in {:.1} s: {spent}", started.elapsed().as_secs_f64());
 }
@@ -272,3 +275,6 @@ fn shard_counts() -> Vec<usize> {
     let list = std::env::var("MIDGE_CRASH_SHARDS").unwrap_or_else(|_| "4,1,3".into());
     list.split(',').map(|count| count.trim().parse().expect("a shard count")).collect()
 }
+
+/// Deaths after which a long run says how far it is.
+const TOLD_EVERY: u64 = 100;

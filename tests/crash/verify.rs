@@ -3,7 +3,7 @@
 use serde_json::{json, Value};
 
 use super::content::Content;
-use super::link::{Gone, Link};
+use super::link::{Gone, Link, Message};
 use super::model::Model;
 use super::Leniency;
 use crate::common::Random;
@@ -79,12 +79,14 @@ fn settle_change(
         return Ok(());
     };
     let taken = model.taken_by(&change);
-    let mut gone = Vec::new();
-    for seq in &taken {
-        if *seq < first || get(link, model, *seq)?.is_none() {
-            gone.push(*seq);
+    let (below, asked): (Vec<u64>, Vec<u64>) = taken.iter().partition(|seq| **seq < first);
+    let mut gone = below;
+    let name = model.name.clone();
+    get_each(link, &name, &asked, |seq, message| {
+        if is_missing(message) {
+            gone.push(seq);
         }
-    }
+    })?;
     if gone.len() == taken.len() {
         model.changed();
         return Ok(());
@@ -96,19 +98,33 @@ fn settle_change(
     Ok(())
 }
 
-/// Fetches one message: subject, header block and payload.
-fn get(link: &mut Link, model: &Model, seq: u64) -> Result<Option<super::link::Message>, Gone> {
-    ask(link, &model.name, seq)?;
-    let message = link.next()?;
-    assert_eq!(link.name_of(&message.subject), Some(GET_NAMES + seq), "{message:?}");
-    Ok((!message.header.starts_with("NATS/1.0 404")).then_some(message))
+/// Fetches messages, many at a time, and hands over the answer to each: subject, header block and
+/// payload.
+fn get_each(
+    link: &mut Link,
+    name: &str,
+    seqs: &[u64],
+    mut each: impl FnMut(u64, &Message),
+) -> Result<(), Gone> {
+    for part in seqs.chunks(AT_A_TIME) {
+        let mut frames = String::new();
+        for seq in part {
+            let body = format!("{{\"seq\":{seq}}}");
+            let (reply, length) = (link.reply_to(GET_NAMES + seq), body.len());
+            frames += &format!("PUB $JS.API.DIRECT.GET.{name} {reply} {length}\r\n{body}\r\n");
+        }
+        link.send(frames.as_bytes())?;
+        for seq in part {
+            let message = link.next()?;
+            assert_eq!(link.name_of(&message.subject), Some(GET_NAMES + seq), "{message:?}");
+            each(*seq, &message);
+        }
+    }
+    Ok(())
 }
 
-fn ask(link: &mut Link, name: &str, seq: u64) -> Result<(), Gone> {
-    let body = format!("{{\"seq\":{seq}}}");
-    let reply = link.reply_to(GET_NAMES + seq);
-    let frame = format!("PUB $JS.API.DIRECT.GET.{name} {reply} {}\r\n{body}\r\n", body.len());
-    link.send(frame.as_bytes())
+fn is_missing(message: &Message) -> bool {
+    message.header.starts_with("NATS/1.0 404")
 }
 
 /// Every sequence holds what it must, or nothing.
@@ -121,16 +137,9 @@ fn read_all(
     let name = &model.name.clone();
     // A few sequences before the first and after the last must be empty.
     let from = first.saturating_sub(3).max(1);
-    let to = model.last + 2;
-    let mut asked = from;
-    for seq in from..=to {
-        while asked <= to && asked < seq + AHEAD {
-            ask(link, name, asked)?;
-            asked += 1;
-        }
-        let message = link.next()?;
-        assert_eq!(link.name_of(&message.subject), Some(GET_NAMES + seq), "{message:?}");
-        let is_missing = message.header.starts_with("NATS/1.0 404");
+    let seqs: Vec<u64> = (from..=model.last + 2).collect();
+    get_each(link, name, &seqs, |seq, message| {
+        let is_missing = is_missing(message);
         if !is_missing && !model.live.contains_key(&seq) {
             let known = model.removed.get(&seq).filter(|_| leniency.is_reference);
             let Some(number) = known.copied() else {
@@ -139,7 +148,7 @@ fn read_all(
             model.live.insert(seq, number);
         }
         let Some(number) = model.live.get(&seq) else {
-            continue;
+            return;
         };
         assert!(!is_missing, "{name}: sequence {seq}, message {number}, is lost");
         let content = Content::of(name, *number);
@@ -160,8 +169,7 @@ fn read_all(
             message.payload.len(),
             content.payload.len()
         );
-    }
-    Ok(())
+    })
 }
 
 /// Ids of stored messages are still known, those of lost ones are not.
@@ -208,6 +216,7 @@ fn publish_again(link: &mut Link, model: &Model, number: u64) -> Result<Value, G
 
 /// Direct gets are named by their sequence plus this.
 const GET_NAMES: u64 = 1 << 40;
-const AHEAD: u64 = 64;
+/// Gets in one write: each answer is waited for, and not each of them alone.
+const AT_A_TIME: usize = 512;
 /// Longer than a run takes, so that no id is forgotten for its age.
 const ID_WINDOW_NS: u64 = 24 * 3_600_000_000_000;
