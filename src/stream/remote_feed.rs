@@ -384,7 +384,7 @@ fn take_delivery(
         },
     );
     feed::take_over(stream, shared, feed, &message, ctx);
-    feed.next = place.stream_seq + 1;
+    feed.next = place.stream_seq.saturating_add(1);
     shared.message = message;
     Step::Goes
 }

@@ -6,6 +6,7 @@ use super::cursor::Cursor;
 use super::state::{Consumer, Mark};
 use super::table::{Consumers, CONSUMERS_OF_A_STREAM_MAX};
 use super::unacked::Unacked;
+use super::validate::{check, fill_in, Surroundings};
 use super::{AckPolicy, ConsumerConfig, DeliverPolicy};
 use crate::stream::json::{Decoder, Field, JsonError, Object, Value};
 use crate::stream::{Context, StreamView};
@@ -33,14 +34,25 @@ impl Consumers {
     /// Adds a consumer from an archive; its stream has all its messages.
     ///
     /// # Errors
-    /// It is none.
+    /// It is none, or none that could be made.
     pub fn add_archived(
         &mut self,
         text: &[u8],
         view: &mut StreamView<'_>,
         ctx: &mut Context<'_>,
     ) -> Result<(), JsonError> {
-        let archived = Archived::decode(text)?;
+        let mut archived = Archived::decode(text)?;
+        let around = Surroundings {
+            stream: view.config,
+            account: view.limits,
+            server: view.server_limits,
+            pedantic: false,
+        };
+        let is_possible =
+            fill_in(&mut archived.config, &around).and_then(|()| check(&archived.config, &around));
+        if let Err(error) = is_possible {
+            return Err(JsonError(error.description.into_owned()));
+        }
         let name = match archived.config.name.as_str() {
             "" => archived.config.durable_name.clone(),
             name => name.to_owned(),

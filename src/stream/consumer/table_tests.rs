@@ -619,3 +619,24 @@ fn names_and_descriptions_come_in_pages() {
     );
     assert!(!list.contains("_nats.ver"), "{list}");
 }
+
+#[test]
+fn an_archive_has_consumers_that_could_be_made_and_no_others() {
+    let mut stream = stream(3);
+    let archived = |name: &str, more: &str| {
+        format!(
+            r#"{{"config":{{"name":"{name}","durable_name":"{name}","ack_policy":"explicit"{more}}},"state":{{}}}}"#
+        )
+    };
+    assert!(stream.add_archived(&archived("a", "")));
+    assert!(!stream.add_archived(&archived("a", "")), "there is one of that name");
+    assert!(stream.add_archived(&archived("b", r#","filter_subject":"p.1""#)));
+    for (name, more) in [
+        ("c", r#","deliver_subject":"p.*""#),
+        ("d", r#","filter_subject":"p..1""#),
+        ("e.f", ""),
+        ("g", r#","filter_subject":"p.1","filter_subjects":["p.2"]"#),
+    ] {
+        assert!(!stream.add_archived(&archived(name, more)), "{name} {more}");
+    }
+}

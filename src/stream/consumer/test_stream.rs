@@ -379,6 +379,12 @@ impl TestStream {
         while self.consumers.deliver(&mut view, &mut ctx) {}
     }
 
+    /// Adds a consumer as an archive has it; whether it is one.
+    pub(super) fn add_archived(&mut self, text: &str) -> bool {
+        parts!(self, view, ctx);
+        self.consumers.add_archived(text.as_bytes(), &mut view, &mut ctx).is_ok()
+    }
+
     /// Replays bytes after the two that say that they are changes of a consumer.
     pub(super) fn replay_anything(&mut self, bytes: &[u8]) {
         parts!(self, view, ctx);
