@@ -127,10 +127,6 @@ fn offer(
             return Err(Problem::LatencyWithoutSystem(service));
         }
         terms.check().map_err(|error| Problem::Latency { service, subject, error })?;
-        if terms.latency.is_some() {
-            let feature = "service latency metrics";
-            return Err(Problem::NotBuilt { name: "latency".to_owned(), feature });
-        }
     }
     access.export(account, export);
     Ok(())

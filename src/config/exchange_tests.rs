@@ -1,5 +1,5 @@
 //! Every row was asked of nats-server 2.15.1 (`-t`): what it says to exports and imports, nothing if it
-//! takes them; but for latency metrics, which are not built. (Where it reads the keys of an entry in any order, the order of the file is taken.)
+//! takes them. (Where it reads the keys of an entry in any order, the order of the file is taken.)
 
 use super::tests::read;
 
@@ -34,20 +34,20 @@ const CASES: &[(&str, &str)] = &[
     ("accounts { A { exports: [{service: foo, response_type: stream, threshold: \"-5s\"}] } }", ""),
     ("accounts { A { exports: [{service: foo, response_type: stream, threshold: \"5s\"}] } }", ""),
     ("accounts { A { exports: [{service: foo, latency: 5}] } }", "f:1:40: Expected latency entry to be a map/struct or string, got int64\n"),
-    ("accounts { A { exports: [{service: foo, latency: \"lat\"}] } }", "f:1:0: option \"latency\" is not supported yet: it needs service latency metrics\n"),
+    ("accounts { A { exports: [{service: foo, latency: \"lat\"}] } }", ""),
     ("accounts { A { exports: [{service: foo, latency: \"lat.*\"}] } }", "f:1:0: Error adding service latency sampling for \"foo\" on subject \"lat.*\": invalid publish subject\n"),
     ("accounts { A { exports: [{service: foo, latency: {}}] } }", "f:1:40: Latency subject required, but missing\n"),
     ("accounts { A { exports: [{service: foo, latency: {sampling: 50}}] } }", "f:1:40: Latency subject required, but missing\n"),
     ("accounts { A { exports: [{service: foo, latency: {sampling: 0, subject: x}}] } }", "f:1:50: bad sampling percentage, should be 1-100\n"),
     ("accounts { A { exports: [{service: foo, latency: {sampling: 101, subject: x}}] } }", "f:1:50: bad sampling percentage, should be 1-100\n"),
-    ("accounts { A { exports: [{service: foo, latency: {sampling: \"50%\", subject: x}}] } }", "f:1:0: option \"latency\" is not supported yet: it needs service latency metrics\n"),
-    ("accounts { A { exports: [{service: foo, latency: {sampling: \"50\", subject: x}}] } }", "f:1:0: option \"latency\" is not supported yet: it needs service latency metrics\n"),
-    ("accounts { A { exports: [{service: foo, latency: {sampling: \"headers\", subject: x}}] } }", "f:1:0: option \"latency\" is not supported yet: it needs service latency metrics\n"),
+    ("accounts { A { exports: [{service: foo, latency: {sampling: \"50%\", subject: x}}] } }", ""),
+    ("accounts { A { exports: [{service: foo, latency: {sampling: \"50\", subject: x}}] } }", ""),
+    ("accounts { A { exports: [{service: foo, latency: {sampling: \"headers\", subject: x}}] } }", ""),
     ("accounts { A { exports: [{service: foo, latency: {sampling: \"foo\", subject: x}}] } }", "f:1:50: Failed to parse latency sample: strconv.Atoi: parsing \"foo\": invalid syntax\n"),
     ("accounts { A { exports: [{service: foo, latency: {sampling: \"0\", subject: x}}] } }", "f:1:50: bad sampling percentage, should be 1-100\n"),
     ("accounts { A { exports: [{service: foo, latency: {sampling: true, subject: x}}] } }", "f:1:50: Expected latency sample to be a string or map/struct, got bool\n"),
     ("accounts { A { exports: [{service: foo, latency: {sampling: 5, subject: 5}}] } }", "f:1:63: Expected latency subject to be a string, got string\n"),
-    ("accounts { A { exports: [{service: foo, latency: {sampling: 5, subject: x, foo: 1}}] } }", "f:1:0: option \"latency\" is not supported yet: it needs service latency metrics\n"),
+    ("accounts { A { exports: [{service: foo, latency: {sampling: 5, subject: x, foo: 1}}] } }", ""),
     ("accounts { A { exports: [{stream: foo, latency: x}] } }", "f:1:39: Detected latency directive on non-service\n"),
     ("accounts { A { exports: [{latency: x, stream: foo}] } }", "f:1:26: Detected latency directive on non-service\n"),
     ("accounts { A { exports: [{service: foo, latency: x, response_type: stream}] } }", "f:1:0: Error adding service latency sampling for \"foo\" on subject \"x\": bad service response type\n"),

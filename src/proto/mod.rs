@@ -25,6 +25,7 @@ mod headers;
 mod info;
 mod parser;
 mod proxy;
+mod sampled_headers;
 mod trace_headers;
 mod writer;
 
@@ -38,6 +39,7 @@ pub use headers::{
 pub use info::{validate_client_info, InfoTemplate, PerClient, ServerInfo};
 pub use parser::parse;
 pub use proxy::{parse_proxy_header, ProxyError, ProxyHeader};
+pub use sampled_headers::{sampled_headers, TracingHeaders};
 pub use trace_headers::{may_wish_trace, trace_wish, without_trace_wish, TraceWish};
 pub use writer::{
     write_message, write_message_without_headers, write_publish, Message, OK, PING, PONG,

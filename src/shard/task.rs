@@ -357,6 +357,7 @@ impl ShardTask {
         if let Some(jetstream) = &mut self.jetstream {
             progress |= jetstream.turn(&mut self.core, &mut self.ring, self.now);
         }
+        self.core.tell_latency();
         if self.core.has_unresolved_traces() {
             let jetstream = self.jetstream.as_ref();
             self.core.resolve_traces(|token, subject| jetstream?.stored_as(token, subject));

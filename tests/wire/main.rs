@@ -32,6 +32,7 @@ mod hostile;
 mod imports;
 mod info;
 mod jwt;
+mod latency;
 mod lexing;
 mod lifecycle;
 mod limits;

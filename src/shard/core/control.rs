@@ -1,5 +1,6 @@
 //! What travels in a control lane.
 
+use super::client_info::ClientInfo;
 use super::connection::ConnKey;
 use crate::monitor::TraceEvent;
 use crate::router::InterestChange;
@@ -66,6 +67,16 @@ pub enum Control {
         events: Vec<TraceEvent>,
         /// Queue picks that come back by the data lane.
         returned: u32,
+    },
+    /// A client of the sender answers a request that the receiver measures. Comes before the
+    /// answer.
+    Responder {
+        /// Where it answers.
+        account: AccountId,
+        /// The subject of the answer.
+        reply: Box<[u8]>,
+        /// Who it is.
+        info: Box<ClientInfo>,
     },
     /// A subscriber of the sender is close to its `max_pending`.
     Pressure {

@@ -44,6 +44,9 @@ impl Core {
             Control::Traced { trace, events, returned } => {
                 self.handle_traced(trace, events, returned);
             }
+            Control::Responder { account, reply, info } => {
+                self.handle_responder(account, &reply, *info);
+            }
             Control::Pressure { origin, full } => {
                 self.owe_stall(origin, full);
                 self.pressed.push(origin);

@@ -349,6 +349,7 @@ impl Core {
         }
         self.barrier.forget(key);
         self.forget_question(key);
+        self.forget_measured(key);
         self.drop_subscriptions(key);
         self.leave_account(key);
     }

@@ -42,6 +42,7 @@ mod ingest;
 mod internal;
 mod label;
 mod lane_out;
+mod latency;
 mod lifecycle;
 mod login;
 mod members;

@@ -178,6 +178,9 @@ impl Core {
         let waits = publisher.no_responders && !message.reply.is_empty() && delivered == 0;
         let request = if waits { self.requests.open(publisher.key, branches) } else { 0 };
         let targets = ShardSet(plain.0 | self.picks.shards.0);
+        if self.services.measures {
+            self.tell_responder(publisher, message.subject, plain);
+        }
         for shard in targets.iter() {
             let head = Head {
                 kind: Kind::Message,

@@ -4,7 +4,8 @@
 //! `_R_.<shard>.<number>`, of six base62 digits each. The first ones name the
 //! shard, so that one subscription in the exporting account, on the pattern
 //! below them, brings all answers back here; the last ones are drawn at random,
-//! so that nobody answers what he was not asked.
+//! so that nobody answers what he was not asked. Of requests that are measured
+//! it goes on: `.<the server's hash>.T`.
 //!
 //! Bounds: [`RESPONSES_MAX`] requests; one more takes the place of the one whose
 //! time is up first. Each is forgotten when its answer is complete, or when its
@@ -12,13 +13,17 @@
 //!
 //! Cost of a request: a hash, and no allocation once the table has grown.
 
+use std::collections::BTreeSet;
 use std::hash::BuildHasher;
 use std::sync::Arc;
 
 use foldhash::fast::FixedState;
 use hashbrown::HashTable;
 
+use super::connection::ConnKey;
+use super::latency::{Measured, MEASURED_END};
 use crate::account::ServiceRoute;
+use crate::stream::short_hash;
 use crate::subject::AccountId;
 
 /// Requests of one shard that may wait for their answers.
@@ -41,6 +46,8 @@ pub(super) struct Response {
     pub(super) account: AccountId,
     /// The way it went.
     pub(super) route: Arc<ServiceRoute>,
+    /// What is noted of it, if it is measured.
+    pub(super) measured: Option<Box<Measured>>,
     name: [u8; NAME_BYTES],
     /// The subject and the reply in the importing account.
     texts: Vec<u8>,
@@ -80,12 +87,16 @@ pub(super) struct Responses {
     by_name: HashTable<u32>,
     hasher: FixedState,
     lists: Vec<List>,
+    /// Measured requests by who has asked.
+    measured: BTreeSet<(u64, u32)>,
+    /// What ends the subjects of their answers.
+    measured_end: Box<[u8]>,
     spare: Vec<Vec<u8>>,
 }
 
 impl Responses {
-    /// No request waits; `seed` names the shard among all.
-    pub(super) fn new(seed: u64) -> Self {
+    /// No request waits; `seed` names the shard among all, `server` is the server's name.
+    pub(super) fn new(seed: u64, server: &str) -> Self {
         let mut prefix = [b'.'; PREFIX_BYTES];
         prefix[..RESPONSE_PREFIX.len()].copy_from_slice(RESPONSE_PREFIX);
         prefix[RESPONSE_PREFIX.len()..PREFIX_BYTES - 1].copy_from_slice(&name_of(seed));
@@ -96,6 +107,10 @@ impl Responses {
             by_name: HashTable::new(),
             hasher: FixedState::with_seed(seed),
             lists: Vec::new(),
+            measured: BTreeSet::new(),
+            measured_end: [b".", short_hash(server.as_bytes()).as_bytes(), MEASURED_END]
+                .concat()
+                .into(),
             spare: Vec::new(),
         }
     }
@@ -112,6 +127,7 @@ impl Responses {
         random: impl FnMut() -> u64,
         now: u64,
         asked: Asked<'_>,
+        measured: Option<Box<Measured>>,
         out: &mut Vec<u8>,
     ) -> Option<Response> {
         let evicted = (self.by_name.len() >= RESPONSES_MAX).then(|| self.oldest()).flatten();
@@ -123,7 +139,9 @@ impl Responses {
         texts.extend_from_slice(asked.reply);
         let threshold = u64::try_from(asked.route.terms.threshold.as_nanos()).unwrap_or(u64::MAX);
         let list = self.list_of(threshold);
+        let requester = measured.as_ref().map(|measured| measured.requester.to_u64());
         let response = Response {
+            measured,
             answered_in: asked.answered_in,
             account: asked.account,
             route: Arc::clone(asked.route),
@@ -143,12 +161,18 @@ impl Responses {
             }
         };
         self.slots[slot as usize] = Some(response);
+        if let Some(requester) = requester {
+            self.measured.insert((requester, slot));
+        }
         self.append(slot);
         let hash = self.hasher.hash_one(name);
         let (slots, hasher) = (&self.slots, &self.hasher);
         self.by_name.insert_unique(hash, slot, |&slot| hash_of(slots, hasher, slot));
         out.extend_from_slice(&self.prefix);
         out.extend_from_slice(&name);
+        if requester.is_some() {
+            out.extend_from_slice(&self.measured_end);
+        }
         evicted
     }
 
@@ -199,7 +223,23 @@ impl Responses {
             found.remove();
         }
         self.free.push(slot);
-        self.slots[slot as usize].take()
+        let removed = self.slots[slot as usize].take();
+        if let Some(measured) = removed.as_ref().and_then(|response| response.measured.as_ref()) {
+            self.measured.remove(&(measured.requester.to_u64(), slot));
+        }
+        removed
+    }
+
+    /// Forgets a measured request of a connection.
+    pub(super) fn take_measured_of(&mut self, key: ConnKey) -> Option<Response> {
+        let of_key = (key.to_u64(), 0)..=(key.to_u64(), u32::MAX);
+        let slot = self.measured.range(of_key).next()?.1;
+        self.remove(slot)
+    }
+
+    /// What is noted of a request that is measured.
+    pub(super) fn measured_mut(&mut self, slot: u32) -> Option<&mut Measured> {
+        self.get_mut(slot)?.measured.as_deref_mut()
     }
 
     /// Gives the buffer of a forgotten request back.
@@ -344,13 +384,13 @@ mod tests {
             reply: b"reply",
         };
         let mut numbers = [number, number + 1].into_iter();
-        assert!(responses.open(|| numbers.next().unwrap(), now, asked, &mut out).is_none());
+        assert!(responses.open(|| numbers.next().unwrap(), now, asked, None, &mut out).is_none());
         out
     }
 
     #[test]
     fn an_answer_finds_its_request_and_nothing_else_does() {
-        let mut responses = Responses::new(7);
+        let mut responses = Responses::new(7, "S");
         let reply = open(&mut responses, 10, 1, 0);
         let same = open(&mut responses, 10, 1, 0);
         assert_ne!(reply, same, "a name is used once at a time");
@@ -362,7 +402,7 @@ mod tests {
         assert_eq!(responses.find(AccountId(3), &[&reply[..], b"T"].concat()), None);
         assert_eq!(responses.find(AccountId(3), &reply[..reply.len() - 1]), None);
         assert_eq!(responses.find(AccountId(2), &reply), None, "another account");
-        assert_eq!(Responses::new(8).find(AccountId(3), &reply), None);
+        assert_eq!(Responses::new(8, "S").find(AccountId(3), &reply), None);
         let gone = responses.remove(slot).unwrap();
         responses.recycle(gone);
         assert_eq!(responses.find(AccountId(3), &reply), None);
@@ -371,7 +411,7 @@ mod tests {
 
     #[test]
     fn times_run_out_in_order_whatever_their_length() {
-        let mut responses = Responses::new(7);
+        let mut responses = Responses::new(7, "S");
         let slow = open(&mut responses, 100, 1, 0);
         let quick = open(&mut responses, 10, 2, 5);
         let second = open(&mut responses, 10, 3, 6);

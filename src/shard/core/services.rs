@@ -14,11 +14,13 @@ use std::sync::Arc;
 
 use hashbrown::HashMap;
 
+use super::client_info::ClientInfo;
 use super::connection::ConnKey;
 use super::entry::Entry;
 use super::frame::Frame;
 use super::ingest::Publisher;
 use super::internal::INTERNAL;
+use super::latency::{Failure, Measured, Outcome};
 use super::publish::Taken;
 use super::responses::{Asked, Responses, RESPONSE_PREFIX};
 use super::timers::Timer;
@@ -26,6 +28,7 @@ use super::Core;
 use crate::account::{Directory, Mapped, ResponseType, ServiceRoute};
 use crate::proto::{self, Publish};
 use crate::router::{ConnId, SubId};
+use crate::stream::Nuid;
 use crate::subject::AccountId;
 
 /// The slot that subscriptions of imports name; no connection has it.
@@ -66,6 +69,13 @@ pub(super) struct Services {
     /// Those for answers, one for each account that is part of an import.
     answers: HashMap<AccountId, SubId, foldhash::fast::FixedState>,
     pub(super) responses: Responses,
+    /// Some requests are measured.
+    pub(super) measures: bool,
+    /// What has become of measured requests in this turn.
+    pub(super) outcomes: Vec<Outcome>,
+    /// Who answers the message at hand, if it has been passed on already.
+    responder: Option<ClientInfo>,
+    pub(super) nuid: Nuid,
     /// A timer for the responses is in the heap.
     is_armed: bool,
     /// The imports that the message at hand has passed.
@@ -87,13 +97,17 @@ struct Buffers {
 }
 
 impl Services {
-    /// None; `seed` is the shard's own.
-    pub(super) fn new(seed: u64) -> Self {
+    /// None; `seed` is the shard's own, `server` the server's name.
+    pub(super) fn new(seed: u64, server: &str) -> Self {
         Self {
             routes: Vec::new(),
             subscriptions: Vec::new(),
             answers: HashMap::default(),
-            responses: Responses::new(seed),
+            responses: Responses::new(seed, server),
+            measures: false,
+            outcomes: Vec::new(),
+            responder: None,
+            nuid: Nuid::new(seed ^ 0x1a_7e_4c),
             is_armed: false,
             chain: Vec::new(),
             buffers: Vec::new(),
@@ -120,6 +134,7 @@ impl Core {
             self.services.routes.push(Arc::clone(route));
         }
         let routes = &self.services.routes;
+        self.services.measures = routes.iter().any(|route| route.terms.latency.is_some());
         let is_wanted = |account: AccountId| {
             routes.iter().any(|route| route.exporter == account || route.importer == account)
         };
@@ -224,9 +239,18 @@ impl Core {
             subject: route,
             reply: message.reply,
         };
-        let opened = self.open_response(asked, reply);
         let headers = message.header_len.map_or(0, |length| length as usize);
         let (given, body) = message.payload.split_at(headers.min(message.payload.len()));
+        let measured = match way.terms.latency {
+            Some(_) => self.measure(publisher, way, given),
+            None => None,
+        };
+        let opened = if message.reply.is_empty() {
+            self.note_failure(measured, Failure::NoReply);
+            None
+        } else {
+            self.open_response(asked, measured, reply)
+        };
         if self.write_request_info(publisher.key, way, info) {
             proto::write_with_header(block, given, REQUEST_INFO, info);
             frame.compose(reply, block, body);
@@ -243,7 +267,7 @@ impl Core {
         self.services.chain.pop();
         self.settle_deliveries();
         if taken.is_nothing() {
-            self.close_response(opened);
+            self.give_up_response(opened, Failure::NoResponders);
         }
         taken
     }
@@ -265,12 +289,25 @@ impl Core {
         buffers.subject.extend_from_slice(response.reply());
         let (account, way) = (response.account, Arc::clone(&response.route));
         let is_single = way.terms.response == ResponseType::Singleton;
+        let mut measured = None;
         if is_single || message.payload.is_empty() {
-            self.close_response(Some(slot));
+            let mut gone = responses.remove(slot);
+            measured = gone.as_mut().and_then(|gone| gone.measured.take());
+            if let Some(gone) = gone {
+                responses.recycle(gone);
+            }
         } else {
             responses.touch(slot, self.now);
         }
+        let before = self.services.responder.clone();
+        if let Some(measured) = measured {
+            let own = self.client_info(publisher.key, true);
+            let by = own.or_else(|| measured.responder.clone()).or_else(|| before.clone());
+            self.services.responder.clone_from(&by);
+            self.note_answered(measured, by);
+        }
         let taken = self.pass_response_in(&mut buffers, account, &way, publisher, route, message);
+        self.services.responder = before;
         self.services.buffers.push(buffers);
         taken
     }
@@ -297,7 +334,7 @@ impl Core {
             subject: route,
             reply: message.reply,
         };
-        if self.open_response(asked, reply).is_some() {
+        if self.open_response(asked, None, reply).is_some() {
             let headers = message.header_len.map_or(0, |length| length as usize);
             let (block, body) = message.payload.split_at(headers.min(message.payload.len()));
             frame.compose(reply, block, body);
@@ -315,7 +352,12 @@ impl Core {
 
     /// Notes a request that is to be answered, and writes where. Acks of
     /// JetStream are known by their subject: those stay what they are.
-    fn open_response(&mut self, asked: Asked<'_>, out: &mut Vec<u8>) -> Option<u32> {
+    fn open_response(
+        &mut self,
+        asked: Asked<'_>,
+        measured: Option<Box<Measured>>,
+        out: &mut Vec<u8>,
+    ) -> Option<u32> {
         if asked.reply.is_empty() || asked.reply.starts_with(ACK_PREFIX) {
             out.extend_from_slice(asked.reply);
             return None;
@@ -323,7 +365,7 @@ impl Core {
         let (random, now) = (&mut self.random, self.now);
         let answered_in = asked.answered_in;
         let responses = &mut self.services.responses;
-        let evicted = responses.open(|| random.next(), now, asked, out);
+        let evicted = responses.open(|| random.next(), now, asked, measured, out);
         if let Some(evicted) = evicted {
             responses.recycle(evicted);
         }
@@ -332,10 +374,10 @@ impl Core {
         opened
     }
 
-    fn close_response(&mut self, slot: Option<u32>) {
+    fn give_up_response(&mut self, slot: Option<u32>, failure: Failure) {
         let responses = &mut self.services.responses;
         if let Some(gone) = slot.and_then(|slot| responses.remove(slot)) {
-            responses.recycle(gone);
+            self.fail_response(gone, failure);
         }
     }
 
@@ -357,7 +399,7 @@ impl Core {
         let found = responses.named(reply).and_then(|slot| responses.remove(slot));
         let Some(response) = found else { return };
         self.send_no_responders(key, response.subject(), response.reply());
-        self.services.responses.recycle(response);
+        self.fail_response(response, Failure::NoResponders);
     }
 
     /// Whether an answer to `subject` would find somebody: where it would go.
@@ -385,7 +427,7 @@ impl Core {
     pub(super) fn handle_responses_timer(&mut self) {
         self.services.is_armed = false;
         while let Some(response) = self.services.responses.expired(self.now) {
-            self.services.responses.recycle(response);
+            self.fail_response(response, Failure::TimedOut);
         }
         self.arm_responses();
     }

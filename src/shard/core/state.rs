@@ -331,7 +331,10 @@ impl Core {
             traces: Traces::default(),
             system: System::new(config.directory.system_account()),
             shadowed: Shadowed::default(),
-            services: Services::new(config.seed ^ 0x5e_55_1c_e5 ^ (u64::from(config.own.0) << 40)),
+            services: Services::new(
+                config.seed ^ 0x5e_55_1c_e5 ^ (u64::from(config.own.0) << 40),
+                config.info.server_name(),
+            ),
             senders: None,
             lame_duck: false,
             lame_duck_gap: 0,
