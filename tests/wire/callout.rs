@@ -190,6 +190,30 @@ async fn what_is_no_good_answer_lets_nobody_in() {
     raw.expect_fatal("User Authentication Expired");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_account_of_the_service_hears_whom_it_did_not_let_in() {
+    let service = Service::new("APP", false);
+    let broker = config(&service.config(""));
+    let _client = serve(service, &broker).await;
+    let mut raw = Raw::open_with(&broker, r#"{"verbose":false,"user":"auth","pass":"pw"}"#);
+    raw.send("SUB $SYS.ACCOUNT.CLIENT.AUTH.ERR 1\r\n");
+    raw.fence();
+    for (case, reason) in [
+        ("error", "Auth callout service returned an error: no such user"),
+        ("nothing", "Auth callout violation: \"no reason supplied\" on account \"AUTH\""),
+        ("silence", ""),
+    ] {
+        say_connect(&broker, case).expect_fatal(VIOLATION);
+        let event: Value = serde_json::from_slice(&raw.message().payload).unwrap();
+        assert_eq!(event["type"], "io.nats.server.advisory.v1.client_disconnect");
+        assert_eq!(
+            (&event["client"]["acc"], &event["client"]["user"]),
+            (&json!("AUTH"), &json!(case))
+        );
+        assert_eq!(event["reason"], reason);
+    }
+}
+
 #[test]
 fn without_a_service_the_time_is_over_at_some_point() {
     let broker = config(&Service::new("APP", false).config(""));

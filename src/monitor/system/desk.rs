@@ -168,6 +168,15 @@ impl Desk {
                 let id = &pages.facts().server_id;
                 self.put(pages, format!("$SYS.SERVER.{id}.CLIENT.AUTH.ERR"), &event);
             }
+            Notice::Undelegated { client, account, name, reason } => {
+                let typed = typed(self, DISCONNECT);
+                let card = self.card(pages, now);
+                let event = events::disconnect(pages.facts(), typed, card, &client);
+                let payload = json::compact(&event.of_callout(&name, &reason));
+                let subject = b"$SYS.ACCOUNT.CLIENT.AUTH.ERR".to_vec();
+                let (account, headers) = (Some(account), Vec::new());
+                self.post(pages, SystemMessage { account, subject, headers, payload });
+            }
             Notice::Slow { client, subject } => {
                 let typed = typed(self, SLOW);
                 let card = self.card(pages, now);

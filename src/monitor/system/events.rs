@@ -60,7 +60,8 @@ impl<'a> Client<'a> {
             name: &client.name,
             lang: &client.lang,
             ver: &client.version,
-            rtt: client.round_trip,
+            // In whole microseconds, as nats-server tells it.
+            rtt: client.round_trip / 1000 * 1000,
             stop: client.closed.map(|(at, _)| rfc3339(facts.wall(at))),
             name_tag: &client.account,
             kind: "Client",
@@ -87,7 +88,14 @@ pub(super) struct Disconnect<'a> {
     client: Client<'a>,
     sent: Amount,
     received: Amount,
-    reason: &'static str,
+    reason: &'a str,
+}
+
+impl<'a> Disconnect<'a> {
+    /// The same, as the account of a service hears it that did not let the client in.
+    pub(super) fn of_callout(self, account: &'a str, reason: &'a str) -> Self {
+        Self { reason, client: Client { acc: account, ..self.client }, ..self }
+    }
 }
 
 /// A client read too slowly.

@@ -32,6 +32,17 @@ pub enum Notice {
     Disconnected(Box<ConnectionSnapshot>),
     /// A client was not let in.
     Refused(Box<ConnectionSnapshot>),
+    /// A service has not let a client in.
+    Undelegated {
+        /// The client.
+        client: Box<ConnectionSnapshot>,
+        /// The account of the service.
+        account: AccountId,
+        /// Its name.
+        name: Box<str>,
+        /// Why; empty if it has not answered.
+        reason: String,
+    },
     /// A client read too slowly and was closed.
     Slow {
         /// The client.

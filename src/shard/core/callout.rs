@@ -158,6 +158,7 @@ impl Core {
             Ok(login) => self.admit(key, login),
             Err(refusal) => {
                 self.events.push(Event::Warning { text: refusal.to_string() });
+                self.note_undelegated(key, &question.callout, refusal.to_string());
                 self.refuse(key, &Refusal::credentials());
             }
         }
@@ -176,6 +177,7 @@ impl Core {
         if self.config.debug {
             self.say(key.slot(), false, text);
         }
+        self.note_undelegated(key, &question.callout, String::new());
         self.refuse(key, &Refusal::credentials());
     }
 

@@ -163,7 +163,7 @@ pub(super) fn snapshot(connection: &Connection) -> ConnectionSnapshot {
         opened_at: connection.opened_at,
         active_at: client.keepalive.active_at.max(connection.sent_at),
         closed: None,
-        round_trip: client.keepalive.round_trip,
+        round_trip: client.keepalive.round_trip_or_estimate(),
         pending: connection.out.pending() as u64,
         in_messages: connection.in_messages,
         out_messages: connection.out_messages,

@@ -12,6 +12,7 @@ use super::internal::{Captured, SYSTEM};
 use super::label::{account_name, user_of};
 use super::snapshot::snapshot;
 use super::Core;
+use crate::account::Callout;
 use crate::monitor::{
     is_open_to_all, system_subscriptions, AccountTotals, ConnectionSnapshot, Notice,
     PermissionFacts, Slice, SystemMessage, SystemRequest, UserFacts, NOTICES_MAX,
@@ -344,6 +345,21 @@ impl Core {
         let closed = Some((self.now, reason.as_str()));
         let event = ConnectionSnapshot { closed, ..snapshot(connection) };
         self.system.note(notice(Box::new(event)));
+    }
+
+    /// A service has not let a client in: its account hears of that.
+    #[cold]
+    pub(super) fn note_undelegated(&mut self, key: ConnKey, callout: &Callout, reason: String) {
+        if !self.has_interest(callout.account, b"$SYS.ACCOUNT.CLIENT.AUTH.ERR") {
+            return;
+        }
+        let Some(connection) = self.deliverer.connections.peek(key.slot()) else { return };
+        let client = Box::new(ConnectionSnapshot {
+            closed: Some((self.now, CloseReason::AuthenticationFailure.as_str())),
+            ..snapshot(connection)
+        });
+        let (account, name) = (callout.account, callout.account_name.clone());
+        self.system.note(Notice::Undelegated { client, account, name, reason });
     }
 
     /// An account has a connection more or less.
