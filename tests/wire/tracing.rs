@@ -298,3 +298,23 @@ fn who_imports_is_not_told_to_who_traces() {
     got.sort();
     assert_eq!(got, ["secret-queue", "secret-sid"]);
 }
+
+#[test]
+fn what_a_service_is_asked_traces_nobody_over_there() {
+    let broker = config(
+        "accounts {
+           T { users: [{user: a, password: pw}], exports: [{service: ask}] }
+           U {
+             users: [{user: u, password: pw}]
+             imports: [{service: {account: T, subject: ask}}]
+           }
+         }",
+    );
+    let (mut service, mut asker) = (log_in(&broker, "a", "svc"), log_in(&broker, "u", "asker"));
+    service.send("SUB ask 1\r\n");
+    service.fence();
+    asker.send(frame("ask", "A: 1\r\nNats-Trace-Dest: tr\r\n"));
+    let headers = service.message().headers.unwrap_or_default();
+    let headers = String::from_utf8(headers).unwrap();
+    assert!(headers.contains("A: 1\r\nNats-Trace-Dest: trace disabled\r\n"), "{headers}");
+}

@@ -241,6 +241,10 @@ impl Core {
         };
         let headers = message.header_len.map_or(0, |length| length as usize);
         let (given, body) = message.payload.split_at(headers.min(message.payload.len()));
+        // Nobody over there is to be traced by what they pass on.
+        let untraced =
+            proto::may_wish_trace(given, false).then(|| proto::without_trace_wish(given));
+        let given = untraced.as_deref().unwrap_or(given);
         let measured = match way.terms.latency {
             Some(_) => self.measure(publisher, way, given),
             None => None,
