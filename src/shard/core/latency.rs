@@ -6,7 +6,8 @@
 //! so by its control lane, which is read before the answer is.
 //!
 //! Cost: nothing for requests that are not measured; a measured one is described when it is passed on.
-//! Bound: a metric for each request that is passed on or forgotten in a turn.
+//! Bounds: [`MEASURED_MAX`] requests of one shard are measured at a time, those beyond are not; a
+//! metric waits for each of them that has ended in a turn.
 
 use std::sync::Arc;
 
@@ -24,6 +25,9 @@ use crate::router::ShardSet;
 use crate::stream::time::format_time;
 use crate::stream::Outgoing;
 use crate::subject::AccountId;
+
+/// Requests of one shard that are measured at one time.
+const MEASURED_MAX: usize = 1 << 16;
 
 /// A request that is measured.
 #[derive(Debug)]
@@ -104,6 +108,9 @@ impl Core {
         headers: &[u8],
     ) -> Option<Box<Measured>> {
         let Latency { sampling, .. } = way.terms.latency.as_ref()?;
+        if self.services.responses.measured_len() >= MEASURED_MAX {
+            return None;
+        }
         let header = sampled_headers(headers);
         let is_measured = match sampling {
             Sampling::Percent(percent) => self.random.next() % 100 < u64::from(*percent),

@@ -237,6 +237,11 @@ impl Responses {
         self.remove(slot)
     }
 
+    /// Requests that are measured.
+    pub(super) fn measured_len(&self) -> usize {
+        self.measured.len()
+    }
+
     /// What is noted of a request that is measured.
     pub(super) fn measured_mut(&mut self, slot: u32) -> Option<&mut Measured> {
         self.get_mut(slot)?.measured.as_deref_mut()
