@@ -60,10 +60,10 @@ pub use exports::{
 pub use imports::{ImportError, ServiceImport, StreamImport, Wanted};
 pub use limits::{AccountLimits, JetStreamLimits};
 pub use mapping::{Mapped, Mapping, MappingError, MappingTarget, Mappings};
-pub use members::{Account, Login, User};
+pub use members::{Account, Login, Trade, User};
 pub use options::{
     AccessOptions, AccountOptions, CalloutOptions, ConnectionType, DirectoryResolverOptions,
-    OperatorOptions, ResolverOptions, UserOptions, GLOBAL_ACCOUNT, SYSTEM_ACCOUNT,
+    OperatorOptions, ResolverOptions, ResolverTls, UserOptions, GLOBAL_ACCOUNT, SYSTEM_ACCOUNT,
 };
 pub use pattern_set::PatternSet;
 pub use permissions::{

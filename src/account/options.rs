@@ -148,6 +148,8 @@ pub struct OperatorOptions {
     pub trusted_keys: Vec<String>,
     /// Where accounts are found.
     pub resolver: ResolverOptions,
+    /// How a server of tokens is spoken to over TLS.
+    pub resolver_tls: ResolverTls,
     /// Tokens of accounts by public key, to begin with.
     pub preload: BTreeMap<String, String>,
     /// Accounts that users may log in to; none is all.
@@ -181,11 +183,20 @@ pub enum ResolverOptions {
     Url {
         /// What the public key is appended to.
         url: String,
-        /// Authorities that the server's certificate is checked against. `None`: the machine's.
-        ca_file: Option<PathBuf>,
     },
     /// In files of a directory.
     Directory(DirectoryResolverOptions),
+}
+
+/// TLS towards a server of tokens.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ResolverTls {
+    /// Authorities that the server's certificate is checked against. `None`: the machine's.
+    pub ca_file: Option<PathBuf>,
+    /// What is shown to the server: a chain of certificates, and the key of the first.
+    pub identity: Option<(PathBuf, PathBuf)>,
+    /// The server's certificate is not checked.
+    pub insecure: bool,
 }
 
 /// A directory with the tokens of accounts: `<public key>.jwt`.

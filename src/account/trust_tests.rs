@@ -267,7 +267,7 @@ fn a_sentinel_stands_in_for_those_who_show_nothing() {
 #[test]
 fn what_can_be_fetched_is_asked_for() {
     let mut scene = Scene::new();
-    scene.options.resolver = ResolverOptions::Url { url: String::new(), ca_file: None };
+    scene.options.resolver = ResolverOptions::Url { url: String::new() };
     let stranger = KeyPair::new_account();
     let token = scene.token(&stranger, &json!({}), &json!({}));
     let at = Moment { unix_s: NOW, local_offset_s: 0 };

@@ -12,7 +12,7 @@ use crate::account::jwt::{
     public_key_kind, AccountToken, Claims, JwtError, KeyKind, OperatorBody, OperatorToken,
     TOKEN_BYTES_MAX,
 };
-use crate::account::{DirectoryResolverOptions, ResolverOptions};
+use crate::account::{DirectoryResolverOptions, ResolverOptions, ResolverTls};
 
 /// Reads one of the keys into `options`; what is wrong with it is noted.
 pub(super) fn read(key: Key, entry: Entry<'_>, options: &mut Options, findings: &mut Findings) {
@@ -41,7 +41,7 @@ pub(super) fn complete(options: &mut Options) {
     let urls = operator.operators.iter().map(|operator| &operator.body.account_server_url);
     if let Some(url) = urls.into_iter().find(|url| !url.is_empty()) {
         let url = format!("{}/accounts/", url.trim_end_matches('/'));
-        operator.resolver = ResolverOptions::Url { url, ca_file: None };
+        operator.resolver = ResolverOptions::Url { url };
     }
 }
 
@@ -156,7 +156,7 @@ fn named_resolver(text: &str) -> Result<ResolverOptions, Problem> {
     match url {
         Some(url) if kind.eq_ignore_ascii_case("url(") => {
             let url = url.trim().to_owned();
-            Ok(ResolverOptions::Url { url, ca_file: None })
+            Ok(ResolverOptions::Url { url })
         }
         _ => Err(told(RESOLVER_FORMS)),
     }
@@ -197,20 +197,30 @@ fn directory(map: &Map) -> Result<ResolverOptions, Problem> {
     Ok(ResolverOptions::Directory(options))
 }
 
-/// Only whom to believe: `ca_file`.
+/// Whom to believe, and what to show.
 fn resolver_tls(entry: Entry<'_>, options: &mut Options) -> Result<(), Problem> {
     let Value::Map(map) = &entry.node.value else { return Err(entry.wrong(GO_MAP)) };
-    let mut authorities = None;
+    let (mut tls, mut certificate, mut key) = (ResolverTls::default(), None, None);
     for (name, node) in map {
         let entry = Entry { name, node };
+        let file = || Ok::<_, Problem>(entry.text()?.map(PathBuf::from));
         match name.to_lowercase().as_str() {
-            "ca_file" => authorities = entry.text()?.map(PathBuf::from),
-            _ => entry.not_built("certificates for the account resolver")?,
+            "ca_file" => tls.ca_file = file()?,
+            "cert_file" => certificate = file()?,
+            "key_file" => key = file()?,
+            "insecure" => tls.insecure = entry.switch()?,
+            // The resolver is given its own time.
+            "timeout" => {}
+            _ => entry.not_built("more of TLS for the account resolver")?,
         }
     }
-    if let ResolverOptions::Url { ca_file, .. } = &mut options.access.operator.resolver {
-        *ca_file = authorities;
-    }
+    tls.identity = match (certificate, key) {
+        (Some(certificate), Some(key)) => Some((certificate, key)),
+        (None, None) => None,
+        (Some(_), None) => return Err(told("missing 'key_file' in TLS configuration")),
+        (None, Some(_)) => return Err(told("missing 'cert_file' in TLS configuration")),
+    };
+    options.access.operator.resolver_tls = tls;
     Ok(())
 }
 

@@ -17,7 +17,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::CertificateDer;
 
 use crate::account::jwt::{public_key_kind, AccountToken, KeyKind, TOKEN_BYTES_MAX};
-use crate::account::{DirectoryResolverOptions, OperatorOptions, ResolverOptions};
+use crate::account::{DirectoryResolverOptions, OperatorOptions, ResolverOptions, ResolverTls};
 use crate::host;
 
 /// How long a lookup over HTTP may take; nats-server's default.
@@ -66,8 +66,8 @@ impl Resolver {
             ResolverOptions::None | ResolverOptions::Memory => {
                 Ok((Self::Memory, options.preload.clone()))
             }
-            ResolverOptions::Url { url, ca_file } => {
-                let resolver = UrlResolver::new(url, ca_file.as_deref())?;
+            ResolverOptions::Url { url } => {
+                let resolver = UrlResolver::new(url, &options.resolver_tls)?;
                 Ok((Self::Url(Arc::new(resolver)), options.preload.clone()))
             }
             ResolverOptions::Directory(directory) => {
@@ -145,26 +145,13 @@ fn failed(
 }
 
 impl UrlResolver {
-    fn new(url: &str, ca_file: Option<&Path>) -> Result<Self, ResolverError> {
+    fn new(url: &str, tls: &ResolverTls) -> Result<Self, ResolverError> {
         let mut config = ureq::Agent::config_builder()
             .timeout_global(Some(FETCH_TIMEOUT))
             .max_redirects(2)
             .user_agent("midge");
         if url.starts_with("https:") {
-            let path = ca_file.unwrap_or_else(|| Path::new(SYSTEM_AUTHORITIES));
-            let refused = |error: rustls::pki_types::pem::Error| {
-                ResolverError::Url(format!("{}: {error}", path.display()))
-            };
-            let mut roots = Vec::new();
-            for certificate in CertificateDer::pem_file_iter(path).map_err(refused)? {
-                let certificate = certificate.map_err(refused)?;
-                roots.push(ureq::tls::Certificate::from_der(&certificate).to_owned());
-            }
-            let provider = Arc::new(rustls::crypto::ring::default_provider());
-            let tls = ureq::tls::TlsConfig::builder()
-                .root_certs(roots.into())
-                .unversioned_rustls_crypto_provider(provider);
-            config = config.tls_config(tls.build());
+            config = config.tls_config(client_tls(tls)?);
         }
         let resolver = Self { url: url.to_owned(), agent: config.build().new_agent() };
         // nats-server asks for nothing in particular once, to find out whether anybody answers.
@@ -181,6 +168,37 @@ impl UrlResolver {
         let limit = u64::try_from(TOKEN_BYTES_MAX).unwrap_or(u64::MAX);
         answer.body_mut().with_config().limit(limit).read_to_string()
     }
+}
+
+fn client_tls(options: &ResolverTls) -> Result<ureq::tls::TlsConfig, ResolverError> {
+    let path = options.ca_file.as_deref().unwrap_or_else(|| Path::new(SYSTEM_AUTHORITIES));
+    let mut tls = ureq::tls::TlsConfig::builder()
+        .disable_verification(options.insecure)
+        .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::ring::default_provider()));
+    if !options.insecure || options.ca_file.is_some() {
+        tls = tls.root_certs(certificates(path)?.into());
+    }
+    if let Some((chain, key)) = &options.identity {
+        let refused = |error| ResolverError::Url(format!("{}: {error}", key.display()));
+        let pem = std::fs::read(key).map_err(|error| refused(error.to_string()))?;
+        let private = ureq::tls::PrivateKey::from_pem(&pem);
+        let private = private.map_err(|error| refused(error.to_string()))?;
+        let shown = ureq::tls::ClientCert::new_with_certs(&certificates(chain)?, private);
+        tls = tls.client_cert(Some(shown));
+    }
+    Ok(tls.build())
+}
+
+fn certificates(path: &Path) -> Result<Vec<ureq::tls::Certificate<'static>>, ResolverError> {
+    let refused = |error: rustls::pki_types::pem::Error| {
+        ResolverError::Url(format!("{}: {error}", path.display()))
+    };
+    let mut found = Vec::new();
+    for certificate in CertificateDer::pem_file_iter(path).map_err(refused)? {
+        let certificate = certificate.map_err(refused)?;
+        found.push(ureq::tls::Certificate::from_der(&certificate).to_owned());
+    }
+    Ok(found)
 }
 
 fn file(dir: &Path, account: &str) -> PathBuf {
