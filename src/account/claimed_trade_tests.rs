@@ -66,7 +66,8 @@ impl Scene {
         if !issues.is_empty() {
             return issues;
         }
-        let accounts = [exporter, importer].map(AccountOptions::of_claims).to_vec();
+        let accounts =
+            [exporter, importer].map(|claims| AccountOptions::of_claims(claims, "")).to_vec();
         AccessOptions { accounts, ..AccessOptions::default() }.settle_wishes(NOW)
     }
 }

@@ -12,7 +12,7 @@ use super::secret::same;
 use super::trust::{believe, Believed};
 use super::{
     AccessOptions, Account, AccountId, Callout, CalloutOptions, ConnectionType, Imports, Login,
-    Moment, Secret, Trust, User, UserRefusal, GLOBAL_ACCOUNT, SYSTEM_ACCOUNT,
+    Moment, Secret, Trade, Trust, User, UserRefusal, GLOBAL_ACCOUNT, SYSTEM_ACCOUNT,
 };
 
 /// All users and accounts. Immutable: a reload makes another.
@@ -166,6 +166,12 @@ impl Directory {
                     claims: account.claims.clone(),
                     default_permissions: account.claims.as_deref().and_then(default_permissions),
                     trace: account.trace.clone(),
+                    trade: Arc::new(Trade {
+                        exports: account.exports.clone(),
+                        stream_imports: account.stream_imports.clone(),
+                        service_imports: account.service_imports.clone(),
+                        token: account.token.clone(),
+                    }),
                     asks_callout: (account.claims.as_ref())
                         .is_some_and(|claims| !claims.body.authorization.auth_users.is_empty()),
                     ..Account::named(&account.name)

@@ -99,7 +99,7 @@ impl ResponseType {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Singleton => "Singleton",
-            Self::Stream => "Stream",
+            Self::Stream => "Streamed",
             Self::Chunked => "Chunked",
         }
     }

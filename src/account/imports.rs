@@ -1,6 +1,7 @@
 //! What an account takes from others, and whether it may.
 
 use super::exports::{Activation, Export, Offer};
+use super::mapping::numbered;
 use super::{AccessOptions, AccountOptions, Terms};
 use crate::subject::{
     covers, has_wildcard, is_valid_pattern, overlaps, tokens, Transform, TransformError,
@@ -274,20 +275,6 @@ fn wildcard_of(token: &str) -> Option<usize> {
 fn pattern_of(destination: &str) -> String {
     let token = |token| if wildcard_of(token).is_some() { "*" } else { token };
     destination.split('.').map(token).collect::<Vec<_>>().join(".")
-}
-
-/// A destination whose `*` are numbered: `a.*` is `a.$1`.
-fn numbered(destination: &str) -> String {
-    let mut count = 0;
-    let number = |token: &str| {
-        if token == "*" {
-            count += 1;
-            format!("${count}")
-        } else {
-            token.to_owned()
-        }
-    };
-    destination.split('.').map(number).collect::<Vec<_>>().join(".")
 }
 
 /// The transform from `subject` to what is `given`, if it has a way back.

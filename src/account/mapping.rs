@@ -33,6 +33,8 @@ struct Share {
     upto: u64,
     /// `None`: the subject stays.
     transform: Option<Transform>,
+    /// As configured.
+    destination: Box<str>,
 }
 
 /// A destination as configured.
@@ -86,6 +88,12 @@ impl Mappings {
         self.0.push(mapping);
     }
 
+    /// Every source and what becomes of its subjects, as nats-server shows it: the smallest share
+    /// first, each with the sum of those up to it, and what stays last.
+    pub fn shown(&self) -> impl Iterator<Item = (String, Vec<(String, u64)>)> + '_ {
+        self.0.iter().map(Mapping::shown)
+    }
+
     /// What becomes of `subject`; a new one is written into `out`, which is
     /// cleared first. `random` is any number that changes from call to call.
     pub fn apply(&self, subject: &[u8], random: u64, out: &mut Vec<u8>) -> Mapped {
@@ -107,6 +115,26 @@ impl Mappings {
 }
 
 impl Mapping {
+    fn shown(&self) -> (String, Vec<(String, u64)>) {
+        let source = String::from_utf8_lossy(&self.source).into_owned();
+        let mut before = 0;
+        let share = |share: &Share| {
+            let weight = share.upto - std::mem::replace(&mut before, share.upto);
+            (share.destination.to_string(), weight)
+        };
+        let mut targets: Vec<(String, u64)> = self.shares.iter().map(share).collect();
+        targets.sort_by_key(|(_, weight)| *weight);
+        let mut sum = 0;
+        for (_, weight) in &mut targets {
+            sum += *weight;
+            *weight = sum;
+        }
+        if sum < 100 && !self.drops_rest {
+            targets.push((numbered(&source), 100));
+        }
+        (source, targets)
+    }
+
     /// Checks the destinations of `source`. Those for a cluster take the place
     /// of the others on a server of that cluster.
     ///
@@ -174,10 +202,28 @@ impl Mapping {
                 })?;
             let stays = destination == source;
             mapping.drops_rest |= stays;
-            mapping.shares.push(Share { upto, transform: (!stays).then_some(transform) });
+            mapping.shares.push(Share {
+                upto,
+                transform: (!stays).then_some(transform),
+                destination: destination.into(),
+            });
         }
         Ok(mapping)
     }
+}
+
+/// A pattern as a destination, its `*` numbered: `a.*` is `a.$1`.
+pub(super) fn numbered(source: &str) -> String {
+    let mut count = 0;
+    let number = |token: &str| {
+        if token == "*" {
+            count += 1;
+            format!("${count}")
+        } else {
+            token.to_owned()
+        }
+    };
+    source.split('.').map(number).collect::<Vec<_>>().join(".")
 }
 
 #[cfg(test)]

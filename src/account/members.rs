@@ -5,8 +5,9 @@ use std::sync::Arc;
 use super::jwt::{AccountBody, Claims};
 use super::trust::without_callout;
 use super::{
-    AccountId, AccountLimits, ConnectionType, Imports, JetStreamLimits, Mappings, PermissionRules,
-    Permissions, Secret, SubjectRules, TokenUser, TraceTarget, UserOptions,
+    AccountId, AccountLimits, ConnectionType, Export, Imports, JetStreamLimits, Mappings,
+    PermissionRules, Permissions, Secret, ServiceImport, StreamImport, SubjectRules, TokenUser,
+    TraceTarget, UserOptions,
 };
 
 /// One account, as shards see it.
@@ -26,6 +27,8 @@ pub struct Account {
     pub trace: Option<TraceTarget>,
     /// What it takes from other accounts.
     pub imports: Imports,
+    /// What it gives and takes as configured, for monitoring.
+    pub trade: Arc<Trade>,
     /// Whether it is the system account.
     pub is_system: bool,
     /// What its token says, in operator mode.
@@ -36,6 +39,19 @@ pub struct Account {
     pub asks_callout: bool,
     /// It is there, and not only its place.
     pub(super) is_configured: bool,
+}
+
+/// What an account gives to others and takes from them, in words.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Trade {
+    /// What it offers.
+    pub exports: Vec<Export>,
+    /// Streams that it takes.
+    pub stream_imports: Vec<StreamImport>,
+    /// Services that it takes.
+    pub service_imports: Vec<ServiceImport>,
+    /// The token that says so, in operator mode.
+    pub token: Option<Arc<str>>,
 }
 
 /// One user, as shards see it.
@@ -73,6 +89,7 @@ impl Account {
             jetstream: None,
             trace: None,
             imports: Imports::default(),
+            trade: Arc::default(),
             is_system: false,
             claims: None,
             default_permissions: None,

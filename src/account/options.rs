@@ -47,14 +47,6 @@ impl AccessOptions {
         }
     }
 
-    /// Names of all accounts, those that nobody has to configure first.
-    pub fn account_names(&self) -> Vec<String> {
-        let mut names = vec![SYSTEM_ACCOUNT.to_owned(), GLOBAL_ACCOUNT.to_owned()];
-        let others = self.accounts.iter().map(|account| account.name.clone());
-        names.extend(others.filter(|name| name != SYSTEM_ACCOUNT));
-        names
-    }
-
     /// Names of the accounts that may use JetStream where it is on: the global one if there is no
     /// other.
     pub fn jetstream_account_names(&self) -> Vec<String> {
@@ -99,13 +91,15 @@ pub struct AccountOptions {
     pub service_imports: Vec<ServiceImport>,
     /// What its token would take from others.
     pub wishes: Vec<Wish>,
+    /// Its token, in operator mode.
+    pub token: Option<Arc<str>>,
     /// What its token says, in operator mode.
     pub claims: Option<Arc<Claims<AccountBody>>>,
 }
 
 impl AccountOptions {
     /// The account of a token that was verified.
-    pub fn of_claims(claims: Claims<AccountBody>) -> Self {
+    pub fn of_claims(claims: Claims<AccountBody>, token: &str) -> Self {
         Self {
             name: claims.subject.clone(),
             users: Vec::new(),
@@ -117,6 +111,7 @@ impl AccountOptions {
             stream_imports: Vec::new(),
             service_imports: Vec::new(),
             wishes: claims.wishes(),
+            token: Some(token.into()),
             claims: Some(Arc::new(claims)),
         }
     }

@@ -185,7 +185,7 @@ impl Trust {
         if !issues.is_empty() {
             return Err(AccountRefusal::Invalid(issues));
         }
-        Ok(AccountOptions::of_claims(claims))
+        Ok(AccountOptions::of_claims(claims, token))
     }
 
     /// The account that a user's token names, and the token. Nothing of it is true yet.

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::account_card::{AccountCard, AccountsCard};
 use super::facts::ServerFacts;
 use super::query::{BadRequest, Query};
 use super::snapshot::{AccountTotals, ShardTotals};
@@ -15,14 +16,14 @@ pub(super) struct Accountz<'a> {
     #[serde(skip_serializing_if = "str::is_empty")]
     system_account: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    accounts: Option<&'a [String]>,
+    accounts: Option<Vec<String>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) account_detail: Option<AccountDetail<'a>>,
+    pub(super) account_detail: Option<AccountDetail>,
 }
 
 #[derive(Debug, Serialize)]
-pub(super) struct AccountDetail<'a> {
-    account_name: &'a str,
+pub(super) struct AccountDetail {
+    account_name: String,
     update_time: String,
     #[serde(skip_serializing_if = "super::json::is_false")]
     is_system: bool,
@@ -32,7 +33,8 @@ pub(super) struct AccountDetail<'a> {
     leafnode_connections: u64,
     client_connections: u64,
     subscriptions: u64,
-    name_tag: &'a str,
+    #[serde(flatten)]
+    card: AccountCard,
     sublist_stats: SublistStats,
 }
 
@@ -42,30 +44,33 @@ pub(super) fn accountz<'a>(
     query: &Query,
     shards: &[ShardTotals],
     accounts: &[AccountTotals],
+    known: AccountsCard,
     now: u64,
 ) -> Result<Accountz<'a>, BadRequest> {
     let name = query.text("acc");
-    let found = facts.accounts.iter().find(|account| *account == name);
-    if found.is_none() && !name.is_empty() {
+    if known.account.is_none() && !name.is_empty() {
         return Err(BadRequest::Account(name.to_owned()));
     }
-    let detail = found.map(|account| {
-        let own = accounts.iter().filter(|totals| *totals.account == **account);
+    let detail = known.account.map(|card| {
+        let account = name.to_owned();
+        let own = accounts.iter().filter(|totals| *totals.account == *account);
         let (clients, subscriptions) = own.fold((0, 0), |(count, sum), totals| {
             (count + totals.connections, sum + totals.subscriptions)
         });
-        let is_system = *account == facts.system_account;
+        let is_system = account == facts.system_account;
+        let card = card.with_builtin(&account, &facts.system_account, facts.jetstream);
         AccountDetail {
-            account_name: account,
             update_time: rfc3339(facts.config_load_time),
             is_system,
-            expired: false,
+            expired: card.expired,
             complete: true,
-            jetstream_enabled: facts.jetstream_accounts.contains(account),
+            jetstream_enabled: facts.jetstream_accounts.contains(&account)
+                || facts.jetstream && card.jetstream,
             leafnode_connections: 0,
             client_connections: clients,
             subscriptions,
-            name_tag: account,
+            account_name: account,
+            card,
             sublist_stats: if is_system {
                 SublistStats::default()
             } else {
@@ -77,7 +82,7 @@ pub(super) fn accountz<'a>(
         server_id: &facts.server_id,
         now: rfc3339(now),
         system_account: &facts.system_account,
-        accounts: detail.is_none().then_some(&*facts.accounts),
+        accounts: detail.is_none().then_some(known.names),
         account_detail: detail,
     })
 }
@@ -155,11 +160,7 @@ mod tests {
     use super::*;
 
     fn facts() -> ServerFacts {
-        ServerFacts {
-            system_account: "$SYS".to_owned(),
-            accounts: vec!["$SYS".to_owned(), "$G".to_owned()],
-            ..ServerFacts::default()
-        }
+        ServerFacts { system_account: "$SYS".to_owned(), ..ServerFacts::default() }
     }
 
     fn totals(account: &str, connections: u64) -> AccountTotals {
@@ -177,7 +178,13 @@ mod tests {
     fn an_account_is_listed_or_shown_or_unknown() {
         let (facts, accounts) = (facts(), [totals("$SYS", 0), totals("$G", 2)]);
         let page = |query| {
-            let page = accountz(&facts, &Query::parse(query), &[], &accounts, 0);
+            let query = Query::parse(query);
+            let card = Box::new(AccountCard { name_tag: "$G".to_owned(), ..Default::default() });
+            let known = AccountsCard {
+                names: vec!["$SYS".to_owned(), "$G".to_owned()],
+                account: (query.text("acc") == "$G").then_some(card),
+            };
+            let page = accountz(&facts, &query, &[], &accounts, known, 0);
             page.map(|page| serde_json::to_value(page).unwrap())
         };
         let all = page("").unwrap();
@@ -186,6 +193,18 @@ mod tests {
         assert_eq!(one["account_detail"]["client_connections"], 2);
         assert_eq!(one["account_detail"]["subscriptions"], 4);
         assert!(one.get("accounts").is_none());
+        let imports = one["account_detail"]["imports"].as_array().unwrap();
+        let subjects: Vec<&str> =
+            imports.iter().map(|import| import["subject"].as_str().unwrap()).collect();
+        assert_eq!(
+            subjects,
+            [
+                "$SYS.REQ.ACCOUNT.$G.CONNZ",
+                "$SYS.REQ.ACCOUNT.$G.CONNZ",
+                "$SYS.REQ.ACCOUNT.$G.STATZ",
+                "$SYS.REQ.USER.$G.INFO"
+            ]
+        );
         assert_eq!(page("acc=NOPE").unwrap_err().to_string(), "Account NOPE does not exist");
     }
 

@@ -90,8 +90,6 @@ pub struct ServerFacts {
     pub tls_not_after: u64,
     /// Names of the accounts that may use JetStream.
     pub jetstream_accounts: Vec<String>,
-    /// All accounts' names, the system account included.
-    pub accounts: Vec<String>,
     /// The command line.
     pub command_line: Vec<String>,
 }

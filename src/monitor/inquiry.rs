@@ -13,6 +13,7 @@ use std::sync::mpsc::{sync_channel, Receiver, SyncSender};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::account_card::AccountsCard;
 use super::jetstream::{JetStreamAsk, JetStreamSnapshot};
 use super::snapshot::{
     AccountTotals, ConnectionSnapshot, ShardTotals, Slice, SubscriptionSnapshot,
@@ -33,6 +34,8 @@ pub enum Ask {
         /// Where to begin.
         from: u32,
     },
+    /// The accounts there are, and the one of this name.
+    Account(String),
     /// Publish these; `seq` is the number of the last message of the system account.
     Publish {
         /// What to publish.
@@ -85,6 +88,8 @@ pub enum Answer {
     Subscriptions(Slice<SubscriptionSnapshot>),
     /// To [`Ask::Accounts`].
     Accounts(Slice<AccountTotals>),
+    /// To [`Ask::Account`].
+    Account(Box<AccountsCard>),
     /// To what is answered with yes or no, or is done.
     Done(bool),
 }
@@ -226,6 +231,14 @@ impl Inquirer {
             }
         }
         sums.into_values().collect()
+    }
+
+    /// The accounts there are, and the one of a name.
+    pub(super) fn account(&self, name: &str) -> AccountsCard {
+        match self.ask(0, Ask::Account(name.to_owned())) {
+            Some(Answer::Account(card)) => *card,
+            _ => AccountsCard::default(),
+        }
     }
 
     /// Has a shard publish messages. Returns once it has.

@@ -26,6 +26,7 @@
 //! - closed connections: `max_closed_clients` for each shard, with at most
 //!   [`CLOSED_SUBSCRIPTIONS_MAX`] subscriptions between them.
 
+mod account_card;
 mod accounts;
 mod connz;
 mod debug_vars;
@@ -49,6 +50,9 @@ mod times;
 mod varz;
 mod wire;
 
+pub use account_card::{
+    AccountCard, AccountsCard, ExportCard, ImportCard, LatencyCard, MappedTo, SamplingCard,
+};
 pub use facts::{ServerFacts, WebSocketFacts};
 pub use http::{BODY_BYTES_MAX, HEAD_BYTES_MAX};
 pub use inquiry::{lines, Answer, Ask, Inquirer, Inquiry, Mailbox, ANSWER_TIME_MAX};

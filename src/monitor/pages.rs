@@ -143,7 +143,8 @@ impl Pages {
         let wall = self.facts.wall(host::monotonic_ns());
         let (accounts, shards) = (self.inquirer.accounts(), self.inquirer.totals());
         let query = Query::of(vec![("acc".to_owned(), account.to_owned())]);
-        let shown = accountz(&self.facts, &query, &shards, &accounts, wall)?;
+        let known = self.inquirer.account(account);
+        let shown = accountz(&self.facts, &query, &shards, &accounts, known, wall)?;
         Ok(json::compact(&shown.account_detail))
     }
 
@@ -235,7 +236,8 @@ impl Pages {
                 let wants_one = !query.text("acc").is_empty();
                 let accounts = if wants_one { self.inquirer.accounts() } else { Vec::new() };
                 let shards = if wants_one { self.inquirer.totals() } else { Vec::new() };
-                style.page(&accountz(facts, query, &shards, &accounts, wall)?)
+                let known = self.inquirer.account(query.text("acc"));
+                style.page(&accountz(facts, query, &shards, &accounts, known, wall)?)
             }
             "/accstatz" => {
                 let unused = query.boolean("unused")?;
@@ -273,13 +275,17 @@ impl Pages {
         })
     }
 
+    fn is_account(&self, name: &str) -> bool {
+        self.inquirer.account(name).account.is_some()
+    }
+
     fn jetstream(&self, ask: &JetStreamAsk) -> Option<JetStreamSnapshot> {
         self.facts.jetstream.then(|| self.inquirer.jetstream(ask)).flatten()
     }
 
     fn connz(&self, options: &ConnzOptions, style: Style) -> Response {
         let facts = &self.facts;
-        if !options.account.is_empty() && !facts.accounts.contains(&options.account) {
+        if !options.account.is_empty() && !self.is_account(&options.account) {
             return style.page(&connz_of_nobody(options, facts.wall(host::monotonic_ns())));
         }
         let mut connections = Vec::new();
@@ -308,7 +314,7 @@ impl Pages {
 
     fn subsz(&self, options: &SubszOptions, wall: u64, style: Style) -> Response {
         let facts = &self.facts;
-        let is_known = options.account.is_empty() || facts.accounts.contains(&options.account);
+        let is_known = options.account.is_empty() || self.is_account(&options.account);
         let shards = if is_known { self.inquirer.totals() } else { Vec::new() };
         let list = if options.list { self.inquirer.subscriptions(None) } else { Vec::new() };
         style.page(&subsz(facts, options, SublistStats::of(&shards), list, wall))

@@ -13,6 +13,7 @@ impl ShardTask {
         inquiry.answer(match &inquiry.ask {
             Ask::Totals => Answer::Totals(Box::new(self.totals())),
             Ask::Accounts { from } => Answer::Accounts(core.accounts_from(*from)),
+            Ask::Account(name) => Answer::Account(Box::new(core.accounts_card(name))),
             Ask::Publish { messages, seq } => {
                 core.publish_system(messages, *seq);
                 Answer::Done(true)

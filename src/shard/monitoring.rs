@@ -112,7 +112,6 @@ fn facts(
             true => options.access.jetstream_account_names(),
             false => Vec::new(),
         },
-        accounts: options.access.account_names(),
         command_line: shown_command_line(std::env::args()),
     }
 }

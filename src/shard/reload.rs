@@ -180,9 +180,7 @@ impl Reloader {
                 )?);
             }
         }
-        for account in self.accounts.names() {
-            self.learn_exporters(&account);
-        }
+        self.learn_all_exporters();
         let serve = move || {
             loop {
                 // When an account may take something more or less from another one.
@@ -273,6 +271,17 @@ impl Reloader {
         self.fetchers[self.fetched].send(account).map_err(|refused| refused.0)
     }
 
+    /// Those that are at hand are known. The others that they take something from have to be asked
+    /// for.
+    fn learn_all_exporters(&mut self) {
+        if self.fetchers.is_empty() {
+            return;
+        }
+        for account in self.accounts.names() {
+            self.learn_exporters(&account);
+        }
+    }
+
     /// An account is known now: those that it takes something from are looked for.
     fn learn_exporters(&mut self, importer: &str) {
         let mut wanted = self.accounts.unknown_exporters(importer);
@@ -360,9 +369,7 @@ impl Reloader {
         self.directory = directory;
         self.accounts = accounts;
         self.settled_at = settled_at;
-        for account in self.accounts.names() {
-            self.learn_exporters(&account);
-        }
+        self.learn_all_exporters();
         self.options = options;
         let options = &self.options;
         Ok(Reloaded {

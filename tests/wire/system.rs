@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{json, Value};
 
 use crate::common::{config, Broker, Message, Raw};
 use crate::operator::{self, unix_now, Operator, Tenant};
@@ -75,6 +75,55 @@ fn is_silent(raw: &mut Raw, subject: &str, body: &str) -> bool {
     }
     raw.send("UNSUB silent\r\nUNSUB inbox\r\n");
     is_silent
+}
+
+#[test]
+fn what_an_account_gives_and_takes_is_told() {
+    let broker = config(
+        "accounts {\n\
+         A { mappings: { foo: bar, \"x.*\": [{destination: \"y.$1\", weight: 40}] }\n\
+           exports: [{service: \"q.*\", latency: {sampling: headers, subject: lat}},\n\
+             {service: p, response: stream, accounts: [B]}, {stream: \"s.>\", accounts: [B]}] }\n\
+         B { imports: [{service: {account: A, subject: \"q.*\"}, to: \"l.*\", share: true},\n\
+           {stream: {account: A, subject: \"s.>\"}, prefix: p}] }\n\
+         SYS { users: [{user: admin, password: s3cret}] } }\nsystem_account: SYS\n",
+    );
+    let mut admin = log_in(&broker, "admin");
+    let mut told = |account: &str| {
+        let subject = format!("$SYS.REQ.ACCOUNT.{account}.INFO");
+        ask_json(&mut admin, &subject, "")["data"].clone()
+    };
+    let of_a = told("A");
+    let latency = json!({ "sampling": "headers", "results": "lat" });
+    assert_eq!(
+        of_a["exports"],
+        json!([
+            { "subject": "q.*", "type": "service", "response_type": "Singleton",
+              "service_latency": latency },
+            { "subject": "p", "type": "service", "response_type": "Streamed",
+              "approved_accounts": ["B"] },
+            { "subject": "s.>", "type": "stream", "approved_accounts": ["B"] },
+        ])
+    );
+    assert_eq!(
+        of_a["mappings"],
+        json!({ "foo": [{ "subject": "bar", "weight": 100 }],
+            "x.*": [{ "subject": "y.$1", "weight": 40 }, { "subject": "x.$1", "weight": 100 }] })
+    );
+    let of_b = told("B");
+    let own = of_b["imports"].as_array().expect("a list").iter();
+    let own: Vec<&Value> = own.filter(|import| import["account"] == "A").collect();
+    assert_eq!(
+        json!(own),
+        json!([
+            { "subject": "s.>", "account": "A", "local_subject": "p.s.>", "type": "stream",
+              "invalid": false, "share": false, "tracking": false },
+            { "subject": "q.*", "account": "A", "to": "l.*", "local_subject": "l.*",
+              "type": "service", "invalid": false, "share": true, "tracking": false,
+              "latency": latency },
+        ])
+    );
+    assert!(of_b.get("exports").is_none() && of_b.get("mappings").is_none(), "{of_b}");
 }
 
 /// Keys of an object in their order, each with the first letter of its type. The keys of events

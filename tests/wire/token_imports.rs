@@ -187,6 +187,40 @@ fn an_activation_that_runs_out_ends_the_import() {
 }
 
 #[test]
+fn an_account_is_shown_with_its_token() {
+    let mut scene = Scene::new();
+    scene.a.claims["nats"]["tags"] = json!(["x:y"]);
+    scene.a.claims["nats"]["revocations"] = json!({ "*": 5 });
+    let exports = json!([{ "subject": "q", "type": "service", "token_req": true,
+        "revocations": { scene.b.id(): 5 } }]);
+    let system = Tenant::new("SYS");
+    let mut text = scene.config(&exports, &json!([]));
+    text = text.trim_end().trim_end_matches('}').to_owned()
+        + &format!(
+            "  {}: {}\n}}\nsystem_account: {}\n",
+            system.id(),
+            scene.preload.account(&system),
+            system.id()
+        );
+    let broker = config(&text);
+    let (mut admin, _) = log_in(&broker, &system.user(&scene.user, &json!({})), &scene.user);
+    let subject = format!("$SYS.REQ.ACCOUNT.{}.INFO", scene.a.id());
+    admin.send(format!("SUB in 1\r\nPUB {subject} in 0\r\n\r\n"));
+    let told: Value = serde_json::from_slice(&admin.message().payload).expect("JSON");
+    let data = &told["data"];
+    assert_eq!(data["jwt"], scene.preload.account(&scene.a));
+    assert_eq!(data["issuer_key"], scene.preload.key.public_key());
+    assert_eq!((&data["name_tag"], &data["tags"]), (&json!("acc-a"), &json!(["x:y"])));
+    assert_eq!(data["decoded_jwt"]["sub"], scene.a.id());
+    assert_eq!(data["revoked_user"], json!({ "*": "1970-01-01T00:00:05Z" }));
+    assert_eq!(
+        data["exports"],
+        json!([{ "subject": "q", "type": "service", "token_req": true, "response_type": "Singleton",
+            "revoked_activations": { scene.b.id(): "1970-01-01T00:00:05Z" } }])
+    );
+}
+
+#[test]
 fn an_account_that_says_what_cannot_be_is_not_there() {
     let mut scene = Scene::new();
     let text = scene.config(&json!([{ "subject": "q..", "type": "service" }]), &json!([]));

@@ -28,5 +28,7 @@ pub use claims::{Claims, OperatorBody, OperatorToken};
 pub use permission::{PermissionClaims, ResponseClaim, SubjectClaims};
 pub use reach::{is_open_at, reaches_from, TimeRange};
 pub use template::{expand, TemplateError, TemplateNames, SUBJECTS_MAX};
-pub use token::{public_key_kind, sign, Body, JwtError, KeyKind, Token, TOKEN_BYTES_MAX};
+pub use token::{
+    claims_of, public_key_kind, sign, Body, JwtError, KeyKind, Token, TOKEN_BYTES_MAX,
+};
 pub use user_claims::{UserBody, UserRules, UserToken};

@@ -29,6 +29,7 @@
 //! Cost of one message to one local subscriber: parse, one look into the plan
 //! cache, two copies; no allocation, no system call, no lock.
 
+mod account_cards;
 mod barrier;
 mod callout;
 mod client_info;
