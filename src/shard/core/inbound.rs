@@ -1,7 +1,7 @@
 //! What came from other shards: control is applied, then batches are routed.
 
 use super::control::Control;
-use super::entry::{self, Batch, Entry, Head, Kind};
+use super::entry::{self, Batch, Entry, Head, Kind, QueuePick};
 use super::lane_out::LaneOut;
 use super::members::{queue_hash, Manner, Members};
 use super::Core;
@@ -159,10 +159,7 @@ impl Core {
                 members.deliver_here(queue, self.config.own, manner, message)
             });
             if !delivered {
-                let mut tried = head.tried;
-                tried.insert(self.config.own);
-                let back = Head { kind: Kind::ReturnedPick, plain: false, tried, ..*head };
-                lane.append(&back, &[pick], entry.to, message);
+                return_pick(lane, self.config.own, entry, pick);
                 self.counters.returned += 1;
             }
         }
@@ -183,6 +180,14 @@ impl Core {
         }
         self.settle_deliveries();
     }
+}
+
+/// Gives a pick back to its origin: its queue has no member left on shard `own`.
+pub(super) fn return_pick(lane: &mut LaneOut, own: ShardId, entry: &Entry<'_>, pick: QueuePick) {
+    let mut tried = entry.head.tried;
+    tried.insert(own);
+    let back = Head { kind: Kind::ReturnedPick, plain: false, tried, ..entry.head };
+    lane.append(&back, &[pick], entry.to, &entry.message);
 }
 
 /// Gives the plain branch of a request that nobody here took back to its origin.

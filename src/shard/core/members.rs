@@ -50,18 +50,32 @@ impl Members<'_> {
         manner: Manner,
         message: &Publish<'_>,
     ) -> Picked {
+        self.pick_by(queue, tried, |members, member, name| {
+            members.deliver(member, name, manner, message)
+        })
+    }
+
+    /// Picks a member of `queue`, and has `offer` say whether it takes the message if it is local.
+    #[inline]
+    pub(super) fn pick_by(
+        &mut self,
+        queue: &[GroupId],
+        tried: Tried,
+        mut offer: impl FnMut(&mut Self, SubId, Option<&[u8]>) -> bool,
+    ) -> Picked {
+        let groups = self.groups;
         let mut tried = tried;
         loop {
-            match self.groups.pick(queue, self.random.next(), tried) {
+            match groups.pick(queue, self.random.next(), tried) {
                 None => return Picked::Nobody,
                 Some((_, Pick::Remote { shard, .. })) => return Picked::Remote(shard),
                 Some((id, Pick::Local { start })) => {
-                    let group = self.groups.get(id);
+                    let group = groups.get(id);
                     let members = group.map(Group::members).unwrap_or_default();
                     let name = group.map(Group::queue);
                     let (before, after) = members.split_at(start);
                     for &member in after.iter().chain(before) {
-                        if self.deliver(member, name, manner, message) {
+                        if offer(self, member, name) {
                             return Picked::Local;
                         }
                     }

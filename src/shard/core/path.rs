@@ -13,14 +13,13 @@ use std::collections::BTreeMap;
 use super::connection::{ConnKey, Phase};
 use super::control::Control;
 use super::deliver::Deliverer;
-use super::entry::{Entry, Head, Kind, QueuePick};
-use super::inbound::return_branch;
+use super::entry::{Entry, Head, QueuePick};
+use super::inbound::{return_branch, return_pick};
 use super::ingest::Publisher;
 use super::internal::{INTERNAL, SYSTEM};
 use super::label::account_name;
-use super::members::{queue_hash, Picked};
+use super::members::{queue_hash, Members, Picked};
 use super::publish::Taken;
-use super::random::Random;
 use super::services::Forward;
 use super::Core;
 use crate::account::{Mapped, GLOBAL_ACCOUNT};
@@ -28,10 +27,7 @@ use crate::client::Client;
 use crate::monitor::{Notice, TraceEvent, TraceReport};
 use crate::outbound::Pressure;
 use crate::proto::{self, Publish, TraceWish, WireError};
-use crate::router::{
-    ConnId, Group, GroupId, Groups, Matched, Pick, Shadows, ShardId, ShardSet, SubId, Subscription,
-    Subscriptions, Tried,
-};
+use crate::router::{ConnId, GroupId, Matched, ShardId, ShardSet, SubId, Subscription, Tried};
 use crate::stream::{Interest, Token};
 use crate::subject::{self, AccountId};
 
@@ -176,19 +172,10 @@ impl Core {
             }
         }
         let (mut branches, mut request) = (0, 0);
+        let (deliverer, random) = (&mut self.deliverer, &mut self.random);
+        let mut members = Members { groups, shadows, subscriptions, deliverer, random };
         for queue in plan.queues() {
-            let picked = pick(
-                groups,
-                shadows,
-                queue,
-                Tried::default(),
-                subscriptions,
-                &mut self.deliverer,
-                &mut self.random,
-                message,
-                terms,
-                &mut met,
-            );
+            let picked = members.pick_noting(queue, Tried::default(), message, terms, &mut met);
             if let Picked::Remote(shard) = picked {
                 self.picks.add(shard, queue_hash(groups, queue, self.config.seed));
                 branches += 1;
@@ -255,30 +242,16 @@ impl Core {
         let taken = met.iter().any(|(_, error)| error.is_empty());
         let elsewhere = Tried::from(ShardSet(!ShardSet::only(self.config.own).0));
         let lane = &mut self.lanes[usize::from(from.0)];
+        let (deliverer, random) = (&mut self.deliverer, &mut self.random);
+        let mut members = Members { groups, shadows, subscriptions, deliverer, random };
         let mut returned = 0;
         for hash in entry.picks() {
             let queue =
                 plan.queues().find(|queue| queue_hash(groups, queue, self.config.seed) == hash);
-            let picked = queue.map(|queue| {
-                let (deliverer, random) = (&mut self.deliverer, &mut self.random);
-                pick(
-                    groups,
-                    shadows,
-                    queue,
-                    elsewhere,
-                    subscriptions,
-                    deliverer,
-                    random,
-                    message,
-                    terms,
-                    &mut met,
-                )
-            });
+            let picked =
+                queue.map(|queue| members.pick_noting(queue, elsewhere, message, terms, &mut met));
             if !matches!(picked, Some(Picked::Local)) {
-                let mut tried = head.tried;
-                tried.insert(self.config.own);
-                let back = Head { kind: Kind::ReturnedPick, plain: false, tried, ..*head };
-                lane.append(&back, &[hash], entry.to, message);
+                return_pick(lane, self.config.own, entry, hash);
                 self.counters.returned += 1;
                 returned += 1;
             }
@@ -318,36 +291,17 @@ impl Core {
             self.router.matched(head.account, route);
         let queue = plan.queues().find(|queue| queue_hash(groups, queue, self.config.seed) == hash);
         let mut met = Vec::new();
+        let (deliverer, random) = (&mut self.deliverer, &mut self.random);
+        let mut members = Members { groups, shadows, subscriptions, deliverer, random };
         let picked = queue.map_or(Picked::Nobody, |queue| {
-            let (deliverer, random) = (&mut self.deliverer, &mut self.random);
-            let tried = Tried::from(head.tried);
-            pick(
-                groups,
-                shadows,
-                queue,
-                tried,
-                subscriptions,
-                deliverer,
-                random,
-                message,
-                terms,
-                &mut met,
-            )
+            members.pick_noting(queue, Tried::from(head.tried), message, terms, &mut met)
         });
         let events = self.events_of(head.account, &met, message);
         let mut more = 0;
         match picked {
             Picked::Local => self.requests.taken(head.request),
             Picked::Remote(shard) => {
-                let request = if head.request == 0 { 0 } else { self.requests.moved(head.request) };
-                let head = Head { kind: Kind::Message, plain: false, request, ..*head };
-                let lane = &mut self.lanes[usize::from(shard.0)];
-                lane.append(&head, &[hash], to, message);
-                let position = lane.appended();
-                self.barrier.extend(head.origin, shard, position);
-                if let Some(connection) = self.deliverer.connections.get(head.origin) {
-                    connection.touched.insert(shard);
-                }
+                self.send_pick(head, shard, hash, to, message);
                 more = 1;
             }
             Picked::Nobody => self.lose_branch(head, message),
@@ -558,49 +512,31 @@ impl Deliverer {
     }
 }
 
-/// As for any message, but every member that is asked is noted.
-#[expect(clippy::too_many_arguments, reason = "disjoint parts of the core, borrowed one by one")]
-fn pick(
-    groups: &Groups,
-    shadows: &Shadows,
-    queue: &[GroupId],
-    tried: Tried,
-    subscriptions: &mut Subscriptions,
-    deliverer: &mut Deliverer,
-    random: &mut Random,
-    message: &Publish<'_>,
-    terms: Terms,
-    met: &mut Vec<Met>,
-) -> Picked {
-    let mut tried = tried;
-    loop {
-        match groups.pick(queue, random.next(), tried) {
-            None => return Picked::Nobody,
-            Some((_, Pick::Remote { shard, .. })) => return Picked::Remote(shard),
-            Some((id, Pick::Local { start })) => {
-                let group = groups.get(id);
-                let members = group.map(Group::members).unwrap_or_default();
-                let name = group.map(Group::queue);
-                let (before, after) = members.split_at(start);
-                for &member in after.iter().chain(before) {
-                    let mut subject = Vec::new();
-                    let (member, message) = match shadows.of(member, &subscriptions[member]) {
-                        Some(shadow) => {
-                            shadow.transform.apply_matched(message.subject, 0, &mut subject);
-                            (shadow.primary, Publish { subject: &subject, ..*message })
-                        }
-                        None => (member, *message),
-                    };
-                    let subscription = &mut subscriptions[member];
-                    let error = deliverer.offer(member, subscription, name, &message, terms);
-                    met.push((member, error));
-                    if error.is_empty() {
-                        return Picked::Local;
-                    }
+impl Members<'_> {
+    /// Picks as for any message, but notes every member that is asked.
+    fn pick_noting(
+        &mut self,
+        queue: &[GroupId],
+        tried: Tried,
+        message: &Publish<'_>,
+        terms: Terms,
+        met: &mut Vec<Met>,
+    ) -> Picked {
+        self.pick_by(queue, tried, |members, member, name| {
+            let mut subject = Vec::new();
+            let shadow = members.shadows.of(member, &members.subscriptions[member]);
+            let (member, message) = match shadow {
+                Some(shadow) => {
+                    shadow.transform.apply_matched(message.subject, 0, &mut subject);
+                    (shadow.primary, Publish { subject: &subject, ..*message })
                 }
-                tried.refuse(queue, id);
-            }
-        }
+                None => (member, *message),
+            };
+            let subscription = &mut members.subscriptions[member];
+            let error = members.deliverer.offer(member, subscription, name, &message, terms);
+            met.push((member, error));
+            error.is_empty()
+        })
     }
 }
 

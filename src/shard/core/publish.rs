@@ -246,20 +246,30 @@ impl Core {
         };
         match picked {
             Picked::Local => self.requests.taken(head.request),
-            Picked::Remote(shard) => {
-                let request = if head.request == 0 { 0 } else { self.requests.moved(head.request) };
-                let head = Head { kind: Kind::Message, plain: false, request, ..*head };
-                let lane = &mut self.lanes[usize::from(shard.0)];
-                lane.append(&head, &[pick], to, message);
-                let position = lane.appended();
-                self.barrier.extend(head.origin, shard, position);
-                if let Some(connection) = self.deliverer.connections.get(head.origin) {
-                    connection.touched.insert(shard);
-                }
-            }
+            Picked::Remote(shard) => self.send_pick(head, shard, pick, to, message),
             Picked::Nobody => self.lose_branch(head, message),
         }
         self.settle_deliveries();
+    }
+
+    /// A pick that came back goes on to another shard.
+    pub(super) fn send_pick(
+        &mut self,
+        head: &Head,
+        shard: ShardId,
+        pick: QueuePick,
+        to: &[u8],
+        message: &Publish<'_>,
+    ) {
+        let request = if head.request == 0 { 0 } else { self.requests.moved(head.request) };
+        let head = Head { kind: Kind::Message, plain: false, request, ..*head };
+        let lane = &mut self.lanes[usize::from(shard.0)];
+        lane.append(&head, &[pick], to, message);
+        let position = lane.appended();
+        self.barrier.extend(head.origin, shard, position);
+        if let Some(connection) = self.deliverer.connections.get(head.origin) {
+            connection.touched.insert(shard);
+        }
     }
 
     /// A branch of a request found nobody.
