@@ -14,7 +14,7 @@ use thiserror::Error;
 
 use super::accept::{Acceptor, Port};
 use super::accounts::Accounts;
-use super::core::{Batch, Core, CoreConfig, Senders, ServerKeys, TraceOptions, WebSocketSettings};
+use super::core::{Batch, Core, CoreConfig, ServerKeys, TraceOptions, WebSocketSettings};
 use super::jetstream::{self, JetStream, JetStreamStart};
 use super::memory::Memory;
 use super::message::Message;
@@ -195,14 +195,7 @@ pub fn run(options: &Options, log: &Log) -> Result<(), RunError> {
         let card = (shard == 0).then(|| ServerCard::of(&facts));
         let storing = (shard == 0 && options.jetstream.enabled)
             .then(|| jetstream_start(options, &identity, &directory, seed));
-        let senders = options.jetstream.enabled.then(|| Senders {
-            server: options
-                .server_name
-                .clone()
-                .unwrap_or_else(|| identity.server_id.clone())
-                .into(),
-            epoch,
-        });
+        let has_jetstream = options.jetstream.enabled;
         let (ready, opened) = std::sync::mpsc::channel();
         let waits = storing.is_some();
         let (bell, shard_log) = (watch.clone(), log.clone());
@@ -216,8 +209,8 @@ pub fn run(options: &Options, log: &Log) -> Result<(), RunError> {
             core.remember_closed(closed_max);
             core.know_epoch(epoch);
             core.set_server_keys(keys);
-            if let Some(senders) = senders {
-                core.name_senders(senders);
+            if has_jetstream {
+                core.name_senders();
             }
             if shard == 0 {
                 core.serve_system(keeps_claims);

@@ -37,8 +37,10 @@ fn auditors_are_told_who_asked() {
                  \"version\":\"7\"}}\r\nSUB in 1\r\n"
             ));
             client.fence();
-            // Nobody says who he is by himself.
-            let head = "NATS/1.0\r\nNats-Request-Info: {\"name\":\"forged\"}\r\nA: b\r\n\r\n";
+            // Nobody says who he is by himself, traced or not.
+            let traced = if name == "two" { "Nats-Trace-Dest: tr\r\n" } else { "" };
+            let forged = "Nats-Request-Info: {\"name\":\"forged\"}";
+            let head = format!("NATS/1.0\r\n{forged}\r\n{traced}A: b\r\n\r\n");
             client.send(format!(
                 "HPUB $JS.API.STREAM.INFO.S in {} {}\r\n{head}\r\n",
                 head.len(),

@@ -449,7 +449,7 @@ impl Core {
             if message.subject.starts_with(b"$SYS.REQ.") {
                 return self.publish_request(publisher, message);
             }
-            if self.senders.is_some() && may_be_told(message.subject) {
+            if self.names_senders && may_be_told(message.subject) {
                 return self.publish_api_request(publisher, message);
             }
         }

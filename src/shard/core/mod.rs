@@ -74,7 +74,6 @@ pub use self::internal::Captured;
 pub use self::lifecycle::Arrival;
 pub use self::login::Verification;
 pub use self::reload::Settings;
-pub use self::senders::Senders;
 pub use self::snapshot::SlowConsumer;
 pub use self::state::{Core, CoreConfig, Counters, Counts, Event, WebSocketSettings};
 pub use self::tokens::AccountsChange;

@@ -20,6 +20,7 @@ use super::internal::{INTERNAL, SYSTEM};
 use super::label::account_name;
 use super::members::{queue_hash, Members, Picked};
 use super::publish::Taken;
+use super::senders::may_be_told;
 use super::services::Forward;
 use super::Core;
 use crate::account::{Mapped, GLOBAL_ACCOUNT};
@@ -128,6 +129,10 @@ impl Core {
             }
             if mapped == Mapped::Dropped {
                 self.tell_trace(report);
+            } else if self.names_senders && may_be_told(subject) {
+                self.with_sender(publisher, &routed, |core, message| {
+                    core.trace(publisher, message, only, report);
+                });
             } else {
                 self.trace(publisher, &routed, only, report);
             }

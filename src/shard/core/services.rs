@@ -28,7 +28,7 @@ use super::Core;
 use crate::account::{Directory, Mapped, ResponseType, ServiceRoute};
 use crate::proto::{self, Publish};
 use crate::router::{ConnId, SubId};
-use crate::stream::Nuid;
+use crate::stream::{Nuid, REQUEST_INFO};
 use crate::subject::AccountId;
 
 /// The slot that subscriptions of imports name; no connection has it.
@@ -447,9 +447,6 @@ impl Core {
         serde_json::to_writer(&mut *out, &info).is_ok()
     }
 }
-
-/// The header that says who asks.
-const REQUEST_INFO: &[u8] = b"Nats-Request-Info";
 
 /// What begins the subjects of JetStream's acks.
 const ACK_PREFIX: &[u8] = b"$JS.ACK.";

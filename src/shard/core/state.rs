@@ -17,7 +17,6 @@ use super::no_responders::OpenRequests;
 use super::path::Traces;
 use super::publish::Picks;
 use super::random::Random;
-use super::senders::Senders;
 use super::services::Services;
 use super::shadows::Shadowed;
 use super::snapshot::SlowConsumer;
@@ -204,8 +203,8 @@ pub struct Core {
     pub(super) traces: Traces,
     pub(super) shadowed: Shadowed,
     pub(super) services: Services,
-    /// What requests to the API say of their senders, if there is JetStream.
-    pub(super) senders: Option<Senders>,
+    /// Requests to the API say who sent them: there is JetStream.
+    pub(super) names_senders: bool,
     pub(super) lame_duck: bool,
     /// Nanoseconds between two closed connections in lame duck mode.
     pub(super) lame_duck_gap: u64,
@@ -335,7 +334,7 @@ impl Core {
                 config.seed ^ 0x5e_55_1c_e5 ^ (u64::from(config.own.0) << 40),
                 config.info.server_name(),
             ),
-            senders: None,
+            names_senders: false,
             lame_duck: false,
             lame_duck_gap: 0,
             lame_duck_cursor: ConnId(0),
