@@ -95,7 +95,8 @@ impl TraceReport {
 }
 
 impl TraceEvent {
-    fn bytes(&self) -> usize {
+    /// Bytes it takes, about.
+    pub fn bytes(&self) -> usize {
         let texts: &[&String] = match self {
             Self::Ingress { name, acc, subj, error, .. } => &[name, acc, subj, error],
             Self::SubjectMapping { to, .. } => &[to],

@@ -6,7 +6,8 @@
 //! the monitor, which publishes it. A message that asks to be traced only meets the same
 //! subscriptions and is delivered to none.
 //!
-//! Bound: [`TRACES_MAX`] reports wait for other shards; a trace beyond tells of its own shard.
+//! Bound: [`TRACES_MAX`] reports, of [`REPORTS_BYTES_MAX`] together, wait for other shards; a trace
+//! beyond tells of its own shard.
 
 use std::collections::BTreeMap;
 
@@ -25,7 +26,7 @@ use super::services::Forward;
 use super::Core;
 use crate::account::{Mapped, GLOBAL_ACCOUNT};
 use crate::client::Client;
-use crate::monitor::{Notice, TraceEvent, TraceReport};
+use crate::monitor::{Notice, TraceEvent, TraceReport, REPORTS_BYTES_MAX};
 use crate::outbound::Pressure;
 use crate::proto::{self, Publish, TraceWish, WireError};
 use crate::router::{ConnId, GroupId, Matched, ShardId, ShardSet, SubId, Subscription, Tried};
@@ -56,6 +57,8 @@ pub(super) struct Traces {
     /// Traces begun.
     begun: u64,
     open: BTreeMap<u64, Open>,
+    /// Bytes of the reports among them, about.
+    open_bytes: usize,
     /// Somewhere is an event of which only JetStream knows what it means.
     unresolved: bool,
 }
@@ -193,7 +196,8 @@ impl Core {
         report.events.extend(self.events_of(publisher.account, &met, message));
         let targets = ShardSet(plain.0 | self.picks.shards.0).len();
         if targets > 0 {
-            let has_room = self.traces.open.len() < TRACES_MAX;
+            let has_room = self.traces.open.len() < TRACES_MAX
+                && self.traces.open_bytes.saturating_add(report.bytes()) <= REPORTS_BYTES_MAX;
             self.traces.begun += 1;
             let number = self.traces.begun;
             if has_room {
@@ -204,6 +208,7 @@ impl Core {
             }
             self.traces.current = 0;
             if has_room {
+                self.traces.open_bytes += report.bytes();
                 self.traces.open.insert(number, Open { report, left: targets });
             } else {
                 self.tell_trace(report);
@@ -319,10 +324,17 @@ impl Core {
     fn settle_trace(&mut self, trace: u64, events: Vec<TraceEvent>, more: u32) {
         let number = trace >> 1;
         let Some(open) = self.traces.open.get_mut(&number) else { return };
+        self.traces.open_bytes += events.iter().map(TraceEvent::bytes).sum::<usize>();
         open.report.events.extend(events);
         open.left = (open.left + more).saturating_sub(1);
         if open.left == 0 {
             if let Some(open) = self.traces.open.remove(&number) {
+                let bytes = open.report.bytes();
+                self.traces.open_bytes = match self.traces.open.is_empty() {
+                    // Texts may have changed meanwhile.
+                    true => 0,
+                    false => self.traces.open_bytes.saturating_sub(bytes),
+                };
                 self.tell_trace(open.report);
             }
         }
