@@ -2,7 +2,7 @@
 //! state, its ring and its end of every lane.
 //!
 //! [`core`] is the pure part; everything else here does I/O. [`start`] builds
-//! the shards and waits for them; [`task`] is the turn loop; [`traffic`] is what
+//! the shards and waits for them, of what [`settings`] make of the options; [`task`] is the turn loop; [`traffic`] is what
 //! it does with sockets, of which [`sockets`] knows which operations of which
 //! descriptor are under way; [`accept`] lives on shard 0 and places connections;
 //! [`ending`] is how all of it stops.
@@ -23,11 +23,13 @@ pub mod core;
 
 mod accept;
 mod accounts;
+mod announce;
 mod answers;
 mod claims;
 mod ending;
 mod events;
 mod jetstream;
+mod listen;
 mod memory;
 mod message;
 mod monitoring;
@@ -38,6 +40,7 @@ mod reload;
 mod resolver;
 mod sealed;
 mod service;
+mod settings;
 mod sockets;
 mod start;
 mod system;

@@ -2,7 +2,9 @@
 
 use std::net::SocketAddr;
 
-use super::start::{nanoseconds, server_info, Addresses, Identity, RunError};
+use super::listen::Addresses;
+use super::settings::{nanoseconds, server_info};
+use super::start::{Identity, RunError};
 use crate::config::{Options, COMPATIBLE_VERSION, MIDGE_VERSION};
 use crate::host;
 use crate::log::Log;

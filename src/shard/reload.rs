@@ -14,12 +14,12 @@ use std::time::Duration;
 use super::accounts::{unix_now, Accounts};
 use super::claims;
 use super::core::{AccountsChange, CoreConfig, Settings};
+use super::listen::Addresses;
 use super::monitoring;
 use super::ports_file::{Ports, PortsFile};
 use super::resolver::Resolver;
-use super::start::{
-    core_config, directory, tls_listener, websocket_listener, write_pid_file, Addresses, Identity,
-};
+use super::settings::{core_config, directory, tls_listener, websocket_listener};
+use super::start::{write_pid_file, Identity};
 use super::transport::TlsListener;
 use super::websocket::WebSocketListener;
 use crate::account::Directory;
