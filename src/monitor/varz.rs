@@ -104,12 +104,19 @@ enum VarzWebSocket<'a> {
     Nothing(Nothing),
 }
 
+/// A count by the kind of connection, of which there is one.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
-struct ByKind {
+pub(super) struct ByKind {
     clients: u64,
     routes: u64,
     gateways: u64,
     leafs: u64,
+}
+
+impl ByKind {
+    pub(super) fn of_clients(clients: u64) -> Self {
+        Self { clients, ..Self::default() }
+    }
 }
 
 #[derive(Clone, Copy, Debug, Default, Serialize)]
@@ -199,8 +206,8 @@ pub(super) fn varz<'a>(
         tags: &facts.tags,
         metadata: &facts.metadata,
         system_account: &facts.system_account,
-        slow_consumer_stats: ByKind { clients: slow_consumers, ..ByKind::default() },
-        stale_connection_stats: ByKind { clients: stale_connections, ..ByKind::default() },
+        slow_consumer_stats: ByKind::of_clients(slow_consumers),
+        stale_connection_stats: ByKind::of_clients(stale_connections),
         disk_io_wait_stats: DiskWait::default(),
         tls_cert_not_after: match facts.tls_not_after {
             0 => String::new(),

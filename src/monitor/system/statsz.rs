@@ -8,6 +8,7 @@ use super::super::json::{float, is_zero};
 use super::super::process::Usage;
 use super::super::snapshot::{AccountTotals, ShardTotals};
 use super::super::times::rfc3339;
+use super::super::varz::ByKind;
 use super::events::Amount;
 use super::server_card::ServerCard;
 
@@ -48,20 +49,6 @@ struct Statsz {
     gomaxprocs: usize,
 }
 
-#[derive(Clone, Copy, Debug, Default, Serialize)]
-struct ByKind {
-    clients: u64,
-    routes: u64,
-    gateways: u64,
-    leafs: u64,
-}
-
-impl ByKind {
-    fn clients(clients: u64) -> Option<Self> {
-        (clients > 0).then(|| Self { clients, ..Self::default() })
-    }
-}
-
 pub(super) fn server_stats(
     facts: &ServerFacts,
     server: ServerCard,
@@ -88,9 +75,9 @@ pub(super) fn server_stats(
         received,
         received_from_clients: received,
         slow_consumers: slow,
-        slow_consumer_stats: ByKind::clients(slow),
+        slow_consumer_stats: (slow > 0).then(|| ByKind::of_clients(slow)),
         stale_connections: stale,
-        stale_connection_stats: ByKind::clients(stale),
+        stale_connection_stats: (stale > 0).then(|| ByKind::of_clients(stale)),
         stalled_clients: sum(|s| s.stalls),
         active_servers: 1,
         jetstream,
