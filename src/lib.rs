@@ -30,6 +30,8 @@
 pub mod account;
 pub mod client;
 pub mod config;
+#[cfg(test)]
+mod fuzz_corpus;
 pub mod host;
 pub mod inspect;
 pub mod log;

@@ -96,38 +96,17 @@ fn outcomes(pieces: &[&[u8]], masked: bool, compression: bool) -> Outcomes {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::path::Path;
+    use crate::fuzz_corpus::run;
 
-    /// Runs `check` over the corpus of `target`, and over every prefix and some one-byte changes of
-    /// each seed. A checkout without the corpora is fine.
-    #[expect(clippy::disallowed_methods, reason = "a test reads its seeds")]
-    fn run(target: &str, check: impl Fn(&[u8])) {
-        let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz/corpus").join(target);
-        let Ok(seeds) = std::fs::read_dir(corpus) else {
-            return;
-        };
-        for seed in seeds {
-            let seed = std::fs::read(seed.unwrap().path()).unwrap();
-            check(&seed);
-            let dense = seed.len() <= 200;
-            for at in (0..seed.len()).step_by(if dense { 1 } else { seed.len() / 50 }) {
-                check(&seed[..at]);
-                for byte in [0, 0x7f, 0x80, 0xff] {
-                    let mut changed = seed.clone();
-                    changed[at] = byte;
-                    check(&changed);
-                }
-            }
-        }
-    }
+    const BYTES: &[u8] = &[0, 0x7f, 0x80, 0xff];
 
     #[test]
     fn frames_corpus_holds() {
-        run("ws_frames", check_frames);
+        run("ws_frames", BYTES, check_frames);
     }
 
     #[test]
     fn request_corpus_holds() {
-        run("ws_request", check_request);
+        run("ws_request", BYTES, check_request);
     }
 }
