@@ -10,15 +10,20 @@ fn check(dir: &Path) -> Output {
     Command::new(Broker::binary()).args(["store", "check"]).arg(dir).output().unwrap()
 }
 
-fn files(dir: &Path, found: &mut Vec<PathBuf>) {
-    for entry in std::fs::read_dir(dir).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            files(&path, found);
-        } else {
-            found.push(path);
+/// All files below a folder.
+pub(super) fn files(dir: &Path) -> Vec<PathBuf> {
+    let (mut found, mut folders) = (Vec::new(), vec![dir.to_owned()]);
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                found.push(path);
+            }
         }
     }
+    found
 }
 
 #[test]
@@ -46,8 +51,7 @@ fn a_store_is_verified_offline_and_damage_is_named() {
     assert_eq!(clean.status.code(), Some(0), "{text}");
     assert!(text.contains("(ORDERS in $G): 10 messages, 1 to 10, "), "{text}");
 
-    let mut all = Vec::new();
-    files(dir.path(), &mut all);
+    let all = files(dir.path());
     let state = all.iter().find(|path| path.ends_with("state-1")).unwrap();
     let mut bytes = std::fs::read(state).unwrap();
     bytes[40] ^= 4;

@@ -1,31 +1,19 @@
 //! A store that is encrypted, through a real broker.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
 use crate::common::{config as start, Broker, Raw};
+use crate::store_check::files;
 
 fn config(dir: &Path, keys: &str) -> String {
     format!("jetstream {{\n store_dir: \"{}\"\n {keys}\n}}\n", dir.display())
 }
 
-fn files(dir: &Path, found: &mut Vec<PathBuf>) {
-    for entry in std::fs::read_dir(dir).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            files(&path, found);
-        } else {
-            found.push(path);
-        }
-    }
-}
-
 /// Whether any file below has these words.
 fn has_words(dir: &Path, words: &str) -> bool {
-    let mut all = Vec::new();
-    files(dir, &mut all);
-    all.iter().any(|path| {
+    files(dir).iter().any(|path| {
         let bytes = std::fs::read(path).unwrap();
         bytes.windows(words.len()).any(|window| window == words.as_bytes())
     })
