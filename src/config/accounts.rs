@@ -1,6 +1,7 @@
 //! `accounts { NAME { ... } }`.
 
-use super::file::{Entry, Findings, Problem};
+use super::entry::Entry;
+use super::findings::{Findings, Problem};
 use super::grammar::{Map, Node, Value};
 use super::imports::Wishes;
 use super::{authorization, exports, imports, mappings, msg_trace, permissions, Options};

@@ -1,6 +1,7 @@
 //! `authorization { ... }` and lists of users.
 
-use super::file::{is_off, Entry, Findings, Problem, GO_MAP};
+use super::entry::{is_off, Entry, GO_MAP};
+use super::findings::{Findings, Problem};
 use super::grammar::{parse_duration, Node, Value};
 use super::{callout, permissions, Options};
 use crate::account::{ConnectionType, PermissionRules, Secret, UserOptions};

@@ -1,6 +1,7 @@
 //! `auth_callout { ... }`: a service that decides on clients.
 
-use super::file::{Entry, Findings, Problem};
+use super::entry::Entry;
+use super::findings::{Findings, Problem};
 use super::grammar::{Node, Value};
 use crate::account::jwt::{public_key_kind, KeyKind};
 use crate::account::{CalloutOptions, GLOBAL_ACCOUNT};

@@ -1,292 +1,20 @@
 //! The configuration file: what its values mean.
-//!
-//! Errors and warnings are collected, so that one run shows all of them, each with its place. A
-//! warning alone does not stop a start, but it fails a test run (`-t`): nats-server's rule.
 
 use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::grammar::{
-    self, parse_duration, parse_file, DurationError, GrammarError, Node, Source, Value,
-};
+use super::entry::{is_off, Entry};
+use super::findings::{Findings, Problem};
+use super::grammar::{self, parse_file, DurationError, GrammarError, Node, Source, Value};
 use super::jetstream::{feature_flags, jetstream};
 use super::keys::{self, Key};
 use super::monitoring;
 use super::options::PORT_DEFAULT;
-use super::shards::{shards, CpuListError};
+use super::shards::shards;
 use super::tls::tls;
-use super::validate::go_duration;
 use super::websocket::websocket;
 use super::{accounts, authorization, mappings, operator, Options};
-use crate::account::{ExportError, ImportError, MappingError, RuleError};
-
-/// What reading a file left to say.
-#[derive(Debug, Default)]
-pub(super) struct Findings {
-    errors: Vec<Finding>,
-    warnings: Vec<Finding>,
-}
-
-/// One line about one place of a file.
-#[derive(Debug)]
-struct Finding {
-    /// `file`, or `file:line:column`.
-    place: String,
-    problem: Problem,
-}
-
-impl Findings {
-    /// Whether nothing stops the start.
-    pub(super) fn allow_start(&self) -> bool {
-        self.errors.is_empty()
-    }
-
-    /// Whether there is nothing to say.
-    pub(super) fn is_empty(&self) -> bool {
-        self.errors.is_empty() && self.warnings.is_empty()
-    }
-
-    pub(super) fn error(&mut self, node: &Node, problem: Problem) {
-        self.errors.push(Finding { place: node.place.to_string(), problem });
-    }
-
-    /// nats-server does not say where some things are wrong.
-    pub(super) fn error_without_place(&mut self, problem: Problem) {
-        self.errors.push(Finding { place: String::new(), problem });
-    }
-
-    pub(super) fn warn(&mut self, node: &Node, problem: Problem) {
-        self.warnings.push(Finding { place: node.place.to_string(), problem });
-    }
-}
-
-impl std::fmt::Display for Findings {
-    /// Each on its line, warnings first.
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.warnings.iter().chain(&self.errors).try_for_each(|Finding { place, problem }| {
-            match place.as_str() {
-                "" => writeln!(f, "{problem}"),
-                place => writeln!(f, "{place}: {problem}"),
-            }
-        })
-    }
-}
-
-/// What may be wrong with an entry; nats-server's texts, but for what is not built.
-#[derive(Clone, Debug, PartialEq, thiserror::Error)]
-pub(super) enum Problem {
-    #[error("config has no values or is empty")]
-    Empty,
-    #[error("{0}")]
-    Trace(String),
-    #[error("unknown field {0:?}")]
-    Unknown(String),
-    #[error("option {name:?} is not supported yet: it needs {feature}")]
-    NotBuilt { name: String, feature: &'static str },
-    #[error("interface conversion: interface {{}} is {found}, not {wanted}")]
-    Type { found: &'static str, wanted: &'static str },
-    #[error("{0} value is too big")]
-    TooBig(String),
-    #[error("{0} value can not be negative")]
-    Negative(String),
-    #[error("error parsing {name}: {error}")]
-    Duration { name: String, error: DurationError },
-    #[error("invalid use of field {0:?}: {0} should be converted to a duration")]
-    NotADuration(String),
-    #[error("invalid lame_duck_duration of {}, minimum is 30 seconds", go_duration(*.0))]
-    LameDuckTooShort(Duration),
-    #[error("invalid lame_duck_grace_period, needs to be positive")]
-    GraceNegative,
-    #[error("could not parse address string {0:?}")]
-    Address(String),
-    #[error("could not parse port {0:?}")]
-    Port(String),
-    #[error("expected port or host:port, got {0}")]
-    Listen(&'static str),
-    #[error("server name cannot contain spaces")]
-    ServerName,
-    #[error("error parsing authorization config, 'timeout' wrong type")]
-    TimeoutType,
-    #[error("error parsing authorization config, 'timeout' {0}")]
-    Timeout(DurationError),
-    #[error(
-        "invalid use of field \"timeout\": timeout of {written} ({seconds:.6} seconds) is high, \
-         consider keeping it under 60 seconds. possibly caused by unquoted duration; use '1m' \
-         instead of 1m, for example"
-    )]
-    TimeoutHigh { written: String, seconds: f64 },
-    #[error("invalid log_format {0:?}: it is text or json")]
-    LogFormat(String),
-    #[error("Cannot have a user/pass and token")]
-    UserAndToken,
-    #[error("{0}")]
-    Tls(String),
-    #[error("{0}")]
-    Operator(String),
-    #[error("{0}")]
-    WebSocket(String),
-    #[error("{0}")]
-    Callout(String),
-    #[error("Can not have a single user/pass and a users array")]
-    UserAndUsers,
-    #[error("Can not have a token and a users array")]
-    TokenAndUsers,
-    #[error("Can not have a single user/pass and accounts")]
-    UserAndAccounts,
-    #[error("Can not have a token and accounts")]
-    TokenAndAccounts,
-    #[error("Duplicate user {0:?} detected")]
-    DuplicateUser(String),
-    #[error("User entry requires a user")]
-    UserWithoutName,
-    #[error("Not a valid public nkey for a user")]
-    UserNkey,
-    #[error("Nkey users do not take usernames or passwords")]
-    NkeyWithName,
-    #[error("Expected users field to be an array, got {0}")]
-    NotAnArray(String),
-    #[error("Expected {what} to be a map/struct, got {found}")]
-    NotAMap { what: &'static str, found: String },
-    #[error("invalid connection types [{0}]")]
-    ConnectionTypes(String),
-    #[error("error parsing allowed connection types: unsupported type {0}")]
-    ConnectionTypesType(&'static str),
-    #[error(transparent)]
-    Rule(RuleError),
-    #[error("Expected subject permissions to be a subject, or array of subjects, got {0}")]
-    SubjectPermissionType(&'static str),
-    #[error(
-        "Unknown field name {0:?} parsing subject permissions, only 'allow' or 'deny' are permitted"
-    )]
-    UnknownSubjectPermission(String),
-    #[error("Unknown field {0:?} parsing permissions")]
-    UnknownPermission(String),
-    #[error("error parsing response permissions, expected a boolean or a map")]
-    ResponseType,
-    #[error("error parsing {0}, not a duration string")]
-    NotADurationString(String),
-    #[error(transparent)]
-    Mapping(MappingError),
-    #[error("Expected an entry for the mapping destination")]
-    MappingEntry,
-    #[error("Unknown field {0:?} for mapping destination")]
-    UnknownMappingField(String),
-    #[error("Missing weight for mapping destination {0:?}")]
-    WeightMissing(String),
-    #[error("Invalid weight {0} for mapping destination")]
-    Weight(String),
-    #[error("Unknown entry type for weight of {0}\n")]
-    WeightType(String),
-    #[error("Expected map entries for accounts")]
-    AccountEntry,
-    #[error("{0:?} is a Reserved Account")]
-    ReservedAccount(String),
-    #[error("Duplicate Account Entry: {0}")]
-    DuplicateAccount(String),
-    #[error("Not a valid public nkey for an account: {0:?}")]
-    AccountNkey(String),
-    #[error("Exports should be an array, got {0}")]
-    ExportsType(&'static str),
-    #[error("Export Items should be a map with type entry, got {0}")]
-    ExportItem(&'static str),
-    #[error("Expected {what} name to be string, got {found}")]
-    ExportName { what: &'static str, found: &'static str },
-    #[error("Detected stream {0:?} but already saw a service")]
-    StreamBehindService(String),
-    #[error("Detected service {0:?} but already saw a stream")]
-    ServiceBehindStream(String),
-    #[error("Duplicate response type definition")]
-    ResponseTypeTwice,
-    #[error("Expected response type to be string, got {0}")]
-    ResponseTypeType(&'static str),
-    #[error("Unknown response type: {0:?}")]
-    ResponseTypeWord(String),
-    #[error("Detected response directive on non-service")]
-    ResponseOfStream,
-    #[error("Duplicate response threshold detected")]
-    ThresholdTwice,
-    #[error("Expected response threshold to be a parseable time duration, got {0}")]
-    ThresholdType(String),
-    #[error("Expected latency entry to be a map/struct or string, got {0}")]
-    LatencyType(&'static str),
-    #[error("Latency subject required, but missing")]
-    LatencySubjectMissing,
-    // nats-server does not name the type that it has found.
-    #[error("Expected latency subject to be a string, got string")]
-    LatencySubjectType,
-    #[error("Failed to parse latency sample: strconv.Atoi: parsing {0:?}: invalid syntax")]
-    SampleText(String),
-    #[error("Expected latency sample to be a string or map/struct, got {0}")]
-    SampleType(&'static str),
-    #[error("bad sampling percentage, should be 1-100")]
-    SampleRange,
-    #[error("Detected latency directive on non-service")]
-    LatencyOfStream,
-    #[error("Detected allow_trace directive on non-service")]
-    TraceOfStream,
-    #[error("{account:?} account not defined for {what}")]
-    NoSuchAccount { account: String, what: &'static str },
-    #[error("Error adding {what} export {subject:?}: {error}")]
-    Export { what: &'static str, subject: String, error: ExportError },
-    #[error(
-        "Error adding service latency sampling for {service:?} on subject {subject:?}: {error}"
-    )]
-    Latency { service: String, subject: String, error: ExportError },
-    #[error("Error adding service latency sampling for {0:?}: system account not setup")]
-    LatencyWithoutSystem(String),
-    #[error("Imports should be an array, got {0}")]
-    ImportsType(&'static str),
-    #[error("Import Items should be a map with type entry, got {0}")]
-    ImportItem(&'static str),
-    #[error("{what} entry should be an account map, got {found}")]
-    ImportSource { what: &'static str, found: &'static str },
-    #[error("Expect an account name and a subject")]
-    ImportSourceMissing,
-    #[error("Detected stream but already saw a service")]
-    StreamImportBehindService,
-    #[error("Detected service but already saw a stream")]
-    ServiceImportBehindStream,
-    #[error("Stream import can not have a 'prefix' and a 'to' property")]
-    PrefixAndTo,
-    #[error("Detected allow_trace directive on a non-stream")]
-    TraceOfServiceImport,
-    #[error(
-        "Duplicate service import subject {to:?}, previously used in import for account \
-         {account:?}, subject {subject:?}"
-    )]
-    ServiceImportTwice { to: String, account: String, subject: String },
-    #[error("Error adding {what} import {subject:?}: {error}")]
-    Import { what: &'static str, subject: String, error: Box<ImportError> },
-    #[error("Unknown field {0:?} parsing account limits")]
-    UnknownLimit(String),
-    #[error("Expected map, bool or string to define JetStream, got {0}")]
-    JetStreamType(&'static str),
-    #[error("Expected 'enabled' or 'disabled' for string value, got '{0}'")]
-    JetStreamWord(String),
-    #[error("Expected 'true' or 'false' for bool value, got '{0}'")]
-    JetStreamBool(String),
-    #[error("error parsing feature flags: unsupported type {0}")]
-    FeatureFlags(&'static str),
-    #[error("error parsing feature flag {name:?}: expected bool, got {kind}")]
-    FeatureFlag { name: String, kind: &'static str },
-    #[error("Expected a map to define JetStreamLimits, got {0}")]
-    JetStreamLimits(&'static str),
-    #[error("Duplicate 'store_dir' configuration")]
-    DuplicateStoreDir,
-    #[error("Unknown cipher type: {0:?}")]
-    Cipher(String),
-    #[error("{0} sizes defined as strings must end in K, M, G, T")]
-    SizeSuffix(String),
-    #[error("error parsing cpus: {0}")]
-    Cpus(CpuListError),
-    #[error("invalid busy_poll of {0}, maximum is {1}")]
-    BusyPollLong(String, String),
-    #[error("invalid memory of {0} bytes for a shard, minimum is {1}")]
-    ShardMemorySmall(usize, usize),
-    #[error("Expected a parseable size for {name:?}, got {text}")]
-    Size { name: String, text: String },
-}
 
 /// Reads `path` and what it includes into `options`.
 pub(super) fn load(
@@ -299,7 +27,7 @@ pub(super) fn load(
     options.config_digest = Some(grammar::digest(&values));
     let mut findings = Findings::default();
     if values.is_empty() {
-        findings.warnings.push(Finding { place: path.to_owned(), problem: Problem::Empty });
+        findings.warn_of_file(path, Problem::Empty);
     }
     let mut entries: Vec<(&String, &Node)> = values.iter().collect();
     entries.sort_by(|left, right| left.1.place.cmp(&right.1.place));
@@ -365,19 +93,6 @@ fn apply(name: &str, node: &Node, options: &mut Options, findings: &mut Findings
         },
     };
     findings.error(node, problem);
-}
-
-/// What switches an unbuilt feature off, or leaves it off, is no reason to stop.
-pub(super) fn is_off(value: &Value) -> bool {
-    match value {
-        Value::Bool(on) => !on,
-        Value::Integer(number) => *number == 0,
-        Value::String(text) => {
-            text.is_empty() || ["disabled", "disable"].contains(&text.to_lowercase().as_str())
-        }
-        Value::Array(items) => items.is_empty(),
-        Value::Map(_) | Value::Float(_) | Value::Datetime(_) => false,
-    }
 }
 
 fn set(
@@ -555,99 +270,9 @@ fn grace_period(entry: Entry<'_>, default: Duration) -> Result<Duration, Problem
     }
 }
 
-/// A key and its value, on their way to a type.
-#[derive(Clone, Copy)]
-pub(super) struct Entry<'a> {
-    pub(super) name: &'a str,
-    pub(super) node: &'a Node,
-}
-
-impl Entry<'_> {
-    pub(super) fn not_built(self, feature: &'static str) -> Result<(), Problem> {
-        if is_off(&self.node.value) {
-            return Ok(());
-        }
-        Err(Problem::NotBuilt { name: self.name.to_owned(), feature })
-    }
-
-    pub(super) fn wrong(self, wanted: &'static str) -> Problem {
-        Problem::Type { found: self.node.value.go_type(), wanted }
-    }
-
-    pub(super) fn integer(self) -> Result<i64, Problem> {
-        match self.node.value {
-            Value::Integer(number) => Ok(number),
-            _ => Err(self.wrong("int64")),
-        }
-    }
-
-    pub(super) fn switch(self) -> Result<bool, Problem> {
-        match self.node.value {
-            Value::Bool(on) => Ok(on),
-            _ => Err(self.wrong("bool")),
-        }
-    }
-
-    /// An empty text says nothing.
-    pub(super) fn text(self) -> Result<Option<String>, Problem> {
-        match &self.node.value {
-            Value::String(text) => Ok((!text.is_empty()).then(|| text.clone())),
-            _ => Err(self.wrong("string")),
-        }
-    }
-
-    /// A number of bytes; 0 means the default.
-    pub(super) fn size(self, max: i64, default: usize) -> Result<usize, Problem> {
-        match self.integer()? {
-            0 => Ok(default),
-            number if number > max => Err(Problem::TooBig(self.name.to_owned())),
-            number => usize::try_from(number).map_err(|_| Problem::Negative(self.name.to_owned())),
-        }
-    }
-
-    fn count(self, default: u32) -> Result<u32, Problem> {
-        let count = self.size(i64::from(u32::MAX), 0)?;
-        let count = u32::try_from(count).map_err(|_| Problem::TooBig(self.name.to_owned()))?;
-        Ok(if count == 0 { default } else { count })
-    }
-
-    fn sub_tokens(self) -> Result<u8, Problem> {
-        match self.integer()? {
-            ..=0 => Err(Problem::Negative(self.name.to_owned())),
-            number => u8::try_from(number).map_err(|_| Problem::TooBig(self.name.to_owned())),
-        }
-    }
-
-    /// A duration, or seconds with a warning, which nats-server took before it knew durations.
-    pub(super) fn duration(
-        self,
-        findings: &mut Findings,
-        default: Duration,
-    ) -> Result<Duration, Problem> {
-        let duration = match self.node.value {
-            Value::Integer(seconds) => {
-                findings.warn(self.node, Problem::NotADuration(self.name.to_owned()));
-                let seconds = u64::try_from(seconds);
-                Duration::from_secs(seconds.map_err(|_| Problem::Negative(self.name.to_owned()))?)
-            }
-            Value::String(_) => self.written_duration()?,
-            _ => return Err(self.wrong("int64")),
-        };
-        Ok(if duration.is_zero() { default } else { duration })
-    }
-
-    pub(super) fn written_duration(self) -> Result<Duration, Problem> {
-        let Value::String(text) = &self.node.value else { return Err(self.wrong("string")) };
-        let named = |error| Problem::Duration { name: self.name.to_owned(), error };
-        parse_duration(text).map_err(named)
-    }
-}
-
 const I32_MAX: i64 = i32::MAX as i64;
 
 const LAME_DUCK_DURATION_MIN: Duration = Duration::from_secs(30);
-
-pub(super) const GO_MAP: &str = "map[string]interface {}";
 
 #[cfg(test)]
 #[path = "access_tests.rs"]

@@ -5,7 +5,8 @@
 use std::io;
 
 use super::effective::printed;
-use super::file::{load, Findings};
+use super::file::load;
+use super::findings::Findings;
 use super::grammar::{GrammarError, Source};
 use super::Options;
 

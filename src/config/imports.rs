@@ -1,7 +1,8 @@
 //! `imports: [ { stream | service } ]` of an account.
 
 use super::accounts::in_order;
-use super::file::{Entry, Findings, Problem};
+use super::entry::Entry;
+use super::findings::{Findings, Problem};
 use super::grammar::{Node, Value};
 use crate::account::Wanted;
 

@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::file::{Entry, Findings, Problem};
+use super::entry::Entry;
+use super::findings::{Findings, Problem};
 use super::grammar::{Node, Value};
 use super::Options;
 

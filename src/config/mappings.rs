@@ -1,6 +1,7 @@
 //! `mappings { source: destination }`.
 
-use super::file::{Entry, Findings, Problem, GO_MAP};
+use super::entry::{Entry, GO_MAP};
+use super::findings::{Findings, Problem};
 use super::grammar::{Node, Value};
 use crate::account::{Mapping, MappingTarget, Mappings};
 

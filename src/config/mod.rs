@@ -20,8 +20,10 @@ mod cli;
 mod commands;
 mod completions;
 mod effective;
+mod entry;
 mod exports;
 mod file;
+mod findings;
 mod flags;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;

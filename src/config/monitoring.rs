@@ -2,7 +2,9 @@
 
 use std::path::PathBuf;
 
-use super::file::{split_host_port, Entry, Problem};
+use super::entry::Entry;
+use super::file::split_host_port;
+use super::findings::Problem;
 use super::grammar::Value;
 use super::keys::Key;
 use super::Options;

@@ -1,6 +1,7 @@
 //! `msg_trace: "subject"`, or `msg_trace { dest, sampling }`.
 
-use super::file::{Entry, Findings, Problem};
+use super::entry::Entry;
+use super::findings::{Findings, Problem};
 use super::grammar::Value;
 use crate::account::TraceTarget;
 

@@ -4,7 +4,8 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::file::{Entry, Findings, Problem, GO_MAP};
+use super::entry::{Entry, GO_MAP};
+use super::findings::{Findings, Problem};
 use super::grammar::{parse_duration, Map, Node, Value};
 use super::keys::Key;
 use super::Options;

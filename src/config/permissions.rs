@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::file::{Entry, Findings, Problem};
+use super::entry::Entry;
+use super::findings::{Findings, Problem};
 use super::grammar::{parse_duration, Node, Value};
 use crate::account::{PermissionRules, ResponseRule, RuleError, SubjectRules};
 

@@ -15,7 +15,8 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use super::file::{Entry, Findings, Problem};
+use super::entry::Entry;
+use super::findings::{Findings, Problem};
 use super::grammar::{Node, Value};
 use super::validate::go_duration;
 use super::Options;

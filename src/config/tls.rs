@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::file::{Entry, Findings, Problem, GO_MAP};
+use super::entry::{Entry, GO_MAP};
+use super::findings::{Findings, Problem};
 use super::grammar::{parse_duration, Node, Value};
 use crate::tls::{CertificatePair, HandshakeFirst, TlsContext, TlsOptions};
 

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::authorization;
-use super::file::{is_off, split_host_port, Entry, Findings, Problem, GO_MAP};
+use super::entry::{is_off, Entry, GO_MAP};
+use super::file::split_host_port;
+use super::findings::{Findings, Problem};
 use super::grammar::{parse_duration, Node, Value};
 use super::options::PORT_ANY;
 use super::tls::tls;
