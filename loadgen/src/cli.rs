@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Parser, Subcommand};
 
 use crate::assertion::{quantity, Assertion};
+use crate::carrier::{self, Carrier};
 use crate::compare::pairs::{Outcome, Plan, Side, Source};
-use crate::connection::Credentials;
+use crate::connection::Access;
 use crate::error::Error;
 use crate::output::{report, text};
 use crate::progress::Progress;
@@ -330,6 +331,28 @@ struct ServerArgs {
     /// Token.
     #[arg(long, global = true)]
     token: Option<String>,
+    /// Use TLS, and trust the certificates in this file (PEM). No session is resumed.
+    #[arg(long, global = true, value_name = "FILE")]
+    tls_ca: Option<PathBuf>,
+    /// Use WebSocket without TLS, on this port of the server.
+    #[arg(long, global = true, value_name = "PORT", conflicts_with = "tls_ca")]
+    ws_port: Option<u16>,
+}
+
+impl ServerArgs {
+    fn access(&self) -> Result<Access, Error> {
+        Ok(Access {
+            carrier: match (&self.tls_ca, self.ws_port) {
+                (Some(file), _) => Carrier::Tls(carrier::trusting(file)?),
+                (None, Some(port)) => Carrier::WebSocket(port),
+                (None, None) => Carrier::Plain,
+            },
+            user: self.user.clone(),
+            password: self.password.clone(),
+            token: self.token.clone(),
+            headers: false,
+        })
+    }
 }
 
 #[derive(Args)]
@@ -483,8 +506,8 @@ fn floor_beside(
 /// The target of workloads that need no server.
 fn nowhere() -> Target {
     let address = SocketAddr::from(([127, 0, 0, 1], 0));
-    let credentials = Credentials::default();
-    Target { address, process: None, credentials, store: None, is_fresh: true }
+    let access = Access::default();
+    Target { address, process: None, access, store: None, is_fresh: true }
 }
 
 impl Cli {
@@ -500,18 +523,13 @@ impl Cli {
         if matches!(workload, Workload::Floor(_)) {
             sides = vec![Side { label: "floor".into(), source: Source::None }];
         }
-        let credentials = Credentials {
-            user: self.servers.user.clone(),
-            password: self.servers.password.clone(),
-            token: self.servers.token.clone(),
-            headers: false,
-        };
+        let access = self.servers.access()?;
         let default = if sides.len() > 1 { DEFAULT_PAIRS.max(pairs_min) } else { 1 };
         let plan = Plan {
             sides: &sides,
             pairs: self.servers.pairs.unwrap_or(default),
             server_mask,
-            credentials: &credentials,
+            access: &access,
             progress: !self.output.no_progress,
         };
         plan.run(workload, &run.options(server_mask))

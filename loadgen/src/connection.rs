@@ -3,18 +3,21 @@
 //! A connection keeps only the unfinished end of its last read (less than one frame); the 256 KiB
 //! that a read may take live in one [`ReadBuffer`] per thread, which stays in the cache.
 
-use std::io::{ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::io::ErrorKind;
+use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, RawFd};
 use std::time::{Duration, Instant};
 
+use crate::carrier::{Carrier, Link};
 use crate::error::Error;
 use crate::sys::{clock, socket};
 use crate::wire::scan::{self, Msg, Op, Trouble};
 
-/// Who we say we are to servers that ask.
+/// How a server is reached: over what, and who we say we are if it asks.
 #[derive(Clone, Debug, Default)]
-pub struct Credentials {
+pub struct Access {
+    /// Over what.
+    pub carrier: Carrier,
     /// User name.
     pub user: Option<String>,
     /// Password of the user.
@@ -25,7 +28,7 @@ pub struct Credentials {
     pub headers: bool,
 }
 
-impl Credentials {
+impl Access {
     /// The CONNECT line.
     pub fn connect_line(&self) -> String {
         let mut fields = serde_json::json!({
@@ -66,7 +69,7 @@ pub enum Pulled<'a> {
 
 /// A connection on which the handshake is done.
 pub struct Connection {
-    socket: TcpStream,
+    link: Link,
     address: String,
     tail: Vec<u8>,
     /// Reading may give bytes.
@@ -81,16 +84,12 @@ pub struct Connection {
 
 impl Connection {
     /// Connects, says CONNECT, sends `setup` (SUB lines), and waits for the PONG after it.
-    pub fn open(
-        address: SocketAddr,
-        credentials: &Credentials,
-        setup: &[u8],
-    ) -> Result<Self, Error> {
+    pub fn open(address: SocketAddr, access: &Access, setup: &[u8]) -> Result<Self, Error> {
         let fail = |reason: String| Error::Connection { address: address.to_string(), reason };
-        let socket = TcpStream::connect_timeout(&address, HANDSHAKE_TIMEOUT)
+        let link = Link::open(address, &access.carrier, HANDSHAKE_TIMEOUT)
             .map_err(|error| fail(error.to_string()))?;
-        let mut connection = Self::new(socket, address);
-        connection.shake_hands(credentials, setup).map_err(|error| match error {
+        let mut connection = Self::new(link, address);
+        connection.shake_hands(access, setup).map_err(|error| match error {
             Error::Os { source, .. } => fail(source.to_string()),
             other => other,
         })?;
@@ -99,31 +98,33 @@ impl Connection {
 
     /// Leaves the kernel little room for what is not read, so that the server notices soon.
     pub fn narrow(&self) -> Result<(), Error> {
-        socket::limit_receive_buffer(self.socket.as_raw_fd(), NARROW_BYTES)
+        socket::limit_receive_buffer(self.link.socket().as_raw_fd(), NARROW_BYTES)
             .map_err(|source| Error::Os { call: "setsockopt", source })
     }
 
     /// Connects and sends CONNECT, `setup` and PING at once, without waiting for any answer; the
     /// connection is ready when [`Connection::pongs`] is no longer zero.
-    pub fn begin(
-        address: SocketAddr,
-        credentials: &Credentials,
-        setup: &[u8],
-    ) -> Result<Self, Error> {
+    pub fn begin(address: SocketAddr, access: &Access, setup: &[u8]) -> Result<Self, Error> {
         let fail = |error: std::io::Error| Error::Connection {
             address: address.to_string(),
             reason: error.to_string(),
         };
-        let mut socket = TcpStream::connect_timeout(&address, HANDSHAKE_TIMEOUT).map_err(fail)?;
-        let greeting = [credentials.connect_line().as_bytes(), setup, PING].concat();
-        socket.write_all(&greeting).map_err(fail)?;
-        socket.set_nonblocking(true).map_err(fail)?;
-        Ok(Self::new(socket, address))
+        let link = Link::open(address, &access.carrier, HANDSHAKE_TIMEOUT).map_err(fail)?;
+        let mut connection = Self::new(link, address);
+        if let Carrier::Tls(_) = access.carrier {
+            connection.read_greeting()?;
+            connection.link.secure(&access.carrier).map_err(fail)?;
+            connection.tail.clear();
+        }
+        let greeting = [access.connect_line().as_bytes(), setup, PING].concat();
+        connection.link.write_all(&greeting).map_err(fail)?;
+        connection.link.socket().set_nonblocking(true).map_err(fail)?;
+        Ok(connection)
     }
 
-    fn new(socket: TcpStream, address: SocketAddr) -> Self {
+    fn new(link: Link, address: SocketAddr) -> Self {
         Self {
-            socket,
+            link,
             address: address.to_string(),
             tail: Vec::new(),
             readable: true,
@@ -133,19 +134,22 @@ impl Connection {
         }
     }
 
-    fn shake_hands(&mut self, credentials: &Credentials, setup: &[u8]) -> Result<(), Error> {
+    fn shake_hands(&mut self, access: &Access, setup: &[u8]) -> Result<(), Error> {
         let os = |call| move |source| Error::Os { call, source };
-        self.socket.set_nodelay(true).map_err(os("setsockopt"))?;
-        self.socket.set_read_timeout(Some(HANDSHAKE_TIMEOUT)).map_err(os("setsockopt"))?;
-        self.socket.set_write_timeout(Some(HANDSHAKE_TIMEOUT)).map_err(os("setsockopt"))?;
+        self.link.socket().set_nodelay(true).map_err(os("setsockopt"))?;
         self.read_greeting()?;
-        self.socket
-            .write_all(credentials.connect_line().as_bytes())
-            .and_then(|()| self.socket.write_all(setup))
-            .and_then(|()| self.socket.write_all(PING))
+        if let Carrier::Tls(_) = access.carrier {
+            // What came before TLS is not believed, and nothing else did.
+            self.tail.clear();
+        }
+        self.link.secure(&access.carrier).map_err(os("TLS"))?;
+        self.link
+            .write_all(access.connect_line().as_bytes())
+            .and_then(|()| self.link.write_all(setup))
+            .and_then(|()| self.link.write_all(PING))
             .map_err(os("write"))?;
         self.await_pong(HANDSHAKE_TIMEOUT)?;
-        self.socket.set_nonblocking(true).map_err(os("fcntl"))
+        self.link.socket().set_nonblocking(true).map_err(os("fcntl"))
     }
 
     fn read_greeting(&mut self) -> Result<(), Error> {
@@ -161,7 +165,7 @@ impl Connection {
     }
 
     fn read_blocking(&mut self, chunk: &mut [u8]) -> Result<usize, Error> {
-        match self.socket.read(chunk) {
+        match self.link.read(chunk) {
             Ok(0) => Err(self.closed("closed by the server during the handshake")),
             Ok(count) => Ok(count),
             Err(source) => Err(Error::Os { call: "read", source }),
@@ -209,18 +213,19 @@ impl Connection {
         if room == 0 {
             return Err(Error::Protocol(format!("a frame of more than {kept} bytes")));
         }
-        let count = match self.socket.read(&mut buffer.bytes[kept..kept + room]) {
+        let count = match self.link.read(&mut buffer.bytes[kept..kept + room]) {
             Ok(0) => return Err(self.closed("closed by the server")),
             Ok(count) => count,
             Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                self.readable = false;
+                // What is left of the output goes with the next read.
+                self.readable = self.link.holds_output();
                 return Ok(Pulled::Empty);
             }
             Err(error) if error.kind() == ErrorKind::Interrupted => return Ok(Pulled::Empty),
             Err(error) => return Err(self.closed(&error.to_string())),
         };
         // A read that did not fill the room emptied the socket; the next bytes raise a new edge.
-        self.readable = count == room;
+        self.readable = count == room || !self.link.ends_short();
         buffer.bytes[..kept].copy_from_slice(&self.tail);
         self.tail.clear();
         Ok(Pulled::Data(&buffer.bytes[..kept + count]))
@@ -276,9 +281,10 @@ impl Connection {
 
     /// Writes once; returns how many bytes the socket took, zero if it is full.
     pub fn push(&mut self, bytes: &[u8]) -> Result<usize, Error> {
-        match self.socket.write(bytes) {
+        match self.link.write(bytes) {
             Ok(count) => {
-                self.writable = count == bytes.len();
+                self.writable = count == bytes.len() || !self.link.ends_short();
+                self.readable |= self.link.holds_output();
                 Ok(count)
             }
             Err(error) if error.kind() == ErrorKind::WouldBlock => {
@@ -306,7 +312,7 @@ impl Connection {
 
     /// The descriptor, to watch it.
     pub fn descriptor(&self) -> RawFd {
-        self.socket.as_raw_fd()
+        self.link.socket().as_raw_fd()
     }
 
     /// Writes a few bytes whole or not at all.

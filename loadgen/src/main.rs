@@ -2,6 +2,7 @@
 //! says what it cost.
 
 mod assertion;
+mod carrier;
 mod cli;
 mod compare;
 mod connection;

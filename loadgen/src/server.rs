@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::connection::{Connection, Credentials};
+use crate::connection::{Access, Connection};
 use crate::error::Error;
 use crate::sys::affinity::CpuMask;
 use crate::sys::process::{self, Process};
@@ -32,7 +32,7 @@ pub struct Server {
 impl Server {
     /// Starts `command`, with `{port}` replaced by a free port and `{dir}` by a new directory, on
     /// the processors of `mask`, and waits until it answers a PING.
-    pub fn start(command: &str, mask: CpuMask, credentials: &Credentials) -> Result<Self, Error> {
+    pub fn start(command: &str, mask: CpuMask, access: &Access) -> Result<Self, Error> {
         let fail = |reason: String| Error::Start { command: command.to_owned(), reason };
         let port = free_port().map_err(|error| fail(error.to_string()))?;
         let own = |kind: &str| {
@@ -67,7 +67,7 @@ impl Server {
         let process = Process { pid: child.id() };
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let mut server = Self { child, log, directory, address, process, start_seconds: 0.0 };
-        server.await_first_pong(started, credentials).map_err(|error| match error {
+        server.await_first_pong(started, access).map_err(|error| match error {
             Error::Interrupted => error,
             other => fail(format!("{other}{}", server.last_words())),
         })?;
@@ -75,13 +75,9 @@ impl Server {
         Ok(server)
     }
 
-    fn await_first_pong(
-        &mut self,
-        started: Instant,
-        credentials: &Credentials,
-    ) -> Result<(), Error> {
+    fn await_first_pong(&mut self, started: Instant, access: &Access) -> Result<(), Error> {
         loop {
-            let error = match Connection::open(self.address, credentials, b"") {
+            let error = match Connection::open(self.address, access, b"") {
                 Ok(connection) => {
                     self.start_seconds = started.elapsed().as_secs_f64();
                     drop(connection);
@@ -196,7 +192,7 @@ mod tests {
         let result = Server::start(
             "sh -c 'echo no such luck; exit 3'",
             CpuMask::current(),
-            &Credentials::default(),
+            &Access::default(),
         );
         let text = result.err().map(|error| error.to_string()).unwrap_or_default();
         assert!(text.contains("no such luck"), "{text}");

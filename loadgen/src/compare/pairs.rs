@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use super::ratio::Spread;
-use crate::connection::Credentials;
+use crate::connection::Access;
 use crate::error::Error;
 use crate::progress::Progress;
 use crate::result::RunResult;
@@ -97,7 +97,7 @@ pub struct Plan<'a> {
     /// Where servers we start may run.
     pub server_mask: CpuMask,
     /// How to log in.
-    pub credentials: &'a Credentials,
+    pub access: &'a Access,
     /// Show progress on a terminal.
     pub progress: bool,
 }
@@ -131,27 +131,26 @@ impl Plan<'_> {
         options: &RunOptions,
         progress: Progress,
     ) -> Result<RunResult, Error> {
-        let credentials = self.credentials.clone();
+        let access = self.access.clone();
         match &side.source {
             Source::None => {
                 let address = SocketAddr::from(([127, 0, 0, 1], 0));
-                let target =
-                    Target { address, process: None, credentials, store: None, is_fresh: true };
+                let target = Target { address, process: None, access, store: None, is_fresh: true };
                 workload.run(&target, options, progress)
             }
             Source::Running { address, process, store } => {
                 let process = process.or_else(|| local_process(*address));
                 let (address, store) = (*address, store.clone());
-                let target = Target { address, process, credentials, store, is_fresh: false };
+                let target = Target { address, process, access, store, is_fresh: false };
                 workload.run(&target, options, progress)
             }
             Source::Command(command) => {
-                let server = Server::start(command, self.server_mask, &credentials)?;
+                let server = Server::start(command, self.server_mask, &access)?;
                 let idle_bytes = server.process.resident_bytes();
                 let target = Target {
                     address: server.address,
                     process: Some(server.process),
-                    credentials,
+                    access,
                     store: server.directory.clone(),
                     is_fresh: true,
                 };

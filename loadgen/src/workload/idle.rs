@@ -50,7 +50,7 @@ pub fn run(
     let closing = clock::now();
     drop(crowd);
     // The server answers a newcomer only after it has seen to those that left before.
-    Connection::open(target.address, &target.credentials, b"")?;
+    Connection::open(target.address, &target.access, b"")?;
     let close_seconds = (clock::now() - closing) as f64 / 1e9;
 
     let mut result = RunResult::new("idle", 0, recorder.summary(), Faults::default());
@@ -94,7 +94,7 @@ impl Crowd {
                     .map(|sid| format!("SUB idle.{tag:04x}.{index}.{sid} {sid}\r\n"))
                     .collect();
                 let connection =
-                    Connection::begin(target.address, &target.credentials, setup.as_bytes())?;
+                    Connection::begin(target.address, &target.access, setup.as_bytes())?;
                 self.epoll.add(connection.descriptor(), index)?;
                 self.connections.push(connection);
             }

@@ -14,7 +14,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use crate::connection::Credentials;
+use crate::connection::Access;
 use crate::error::Error;
 use crate::progress::Progress;
 use crate::recorder::Span;
@@ -29,7 +29,7 @@ pub struct Target {
     /// Its process, to read processor time and memory.
     pub process: Option<Process>,
     /// How to log in.
-    pub credentials: Credentials,
+    pub access: Access,
     /// Where it keeps its streams, to see them grow.
     pub store: Option<PathBuf>,
     /// It was started for this run alone: nothing needs to be cleaned up in it.

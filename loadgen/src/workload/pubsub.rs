@@ -128,7 +128,7 @@ impl<'a> Engine<'a> {
             let setup = format!("SUB {subject}{queue} 1\r\n");
             for _ in 0..spec.subscribers {
                 let connection =
-                    Connection::open(target.address, &target.credentials, setup.as_bytes())?;
+                    Connection::open(target.address, &target.access, setup.as_bytes())?;
                 epoll.add(connection.descriptor(), spec.publishers + subscribers.len())?;
                 let first = if spec.distinct { channel } else { 0 };
                 let ledger = Ledger::new(spec.size, first as u16, publishers_each, expect, seed);
@@ -138,11 +138,11 @@ impl<'a> Engine<'a> {
         }
         let mut idle = Vec::new();
         for _ in 0..spec.between {
-            idle.push(Connection::open(target.address, &target.credentials, b"")?);
+            idle.push(Connection::open(target.address, &target.access, b"")?);
         }
         let setup = format!("SUB {} 1\r\n", subject(0));
         for _ in 0..spec.stuck {
-            let stuck = Connection::open(target.address, &target.credentials, setup.as_bytes())?;
+            let stuck = Connection::open(target.address, &target.access, setup.as_bytes())?;
             stuck.narrow()?;
             idle.push(stuck);
         }
@@ -151,7 +151,7 @@ impl<'a> Engine<'a> {
         let mut publishers = Vec::new();
         for index in 0..spec.publishers {
             let channel = if spec.distinct { index } else { 0 };
-            let connection = Connection::open(target.address, &target.credentials, b"")?;
+            let connection = Connection::open(target.address, &target.access, b"")?;
             epoll.add(connection.descriptor(), index)?;
             let ring = FrameRing::new(&subject(channel), index as u16, spec.size, ring_bytes, seed);
             publishers.push(Publisher { connection, ring, channel });

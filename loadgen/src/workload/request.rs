@@ -102,7 +102,7 @@ impl Requester {
     fn open(index: usize, names: &Names, spec: &Request, target: &Target) -> Result<Self, Error> {
         let inbox = format!("_INBOX.{:04x}.{index:05}.", names.tag);
         let setup = format!("SUB {inbox}* 1\r\n");
-        let connection = Connection::open(target.address, &target.credentials, setup.as_bytes())?;
+        let connection = Connection::open(target.address, &target.access, setup.as_bytes())?;
         let mut frame = format!("PUB {} {inbox}", names.subject).into_bytes();
         let slot_at = frame.len();
         frame.extend_from_slice(format!("00000 {}\r\n", spec.size).as_bytes());
@@ -287,8 +287,7 @@ impl<'a> Engine<'a> {
         let mut responders = Vec::new();
         for index in 0..spec.responders {
             let setup = format!("SUB {}{queue} 1\r\n", names.subject);
-            let connection =
-                Connection::open(target.address, &target.credentials, setup.as_bytes())?;
+            let connection = Connection::open(target.address, &target.access, setup.as_bytes())?;
             epoll.add(connection.descriptor(), spec.requesters + index)?;
             let ledger = Ledger::new(spec.size, 0, spec.requesters, expect, seed);
             responders.push(Responder { connection, outbox: Outbox::default(), ledger });

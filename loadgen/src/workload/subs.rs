@@ -298,11 +298,11 @@ struct Storm {
 impl Storm {
     fn set_up(spec: &Subs, target: &Target, seed: u64) -> Result<Self, Error> {
         let epoll = Epoll::new()?;
-        let publisher = Connection::open(target.address, &target.credentials, b"")?;
+        let publisher = Connection::open(target.address, &target.access, b"")?;
         epoll.add(publisher.descriptor(), spec.connections)?;
         let mut listeners = Vec::new();
         for index in 0..spec.connections {
-            let connection = Connection::open(target.address, &target.credentials, b"")?;
+            let connection = Connection::open(target.address, &target.access, b"")?;
             epoll.add(connection.descriptor(), index)?;
             let ledger = Ledger::new(spec.size, 0, 1, Expect::Increasing, seed);
             listeners.push(Listener { connection, ledger, slots: Vec::new(), cursor: 0 });

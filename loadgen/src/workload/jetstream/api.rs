@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::connection::{Connection, Credentials, ReadBuffer};
+use crate::connection::{Access, Connection, ReadBuffer};
 use crate::error::Error;
 use crate::sys::{clock, epoll::Epoll, signal};
 use crate::workload::Target;
@@ -87,8 +87,8 @@ impl Api {
 
 /// Opens a connection that understands header blocks.
 pub fn open(target: &Target, setup: &[u8]) -> Result<Connection, Error> {
-    let credentials = Credentials { headers: true, ..target.credentials.clone() };
-    Connection::open(target.address, &credentials, setup)
+    let access = Access { headers: true, ..target.access.clone() };
+    Connection::open(target.address, &access, setup)
 }
 
 const REPLY_BYTES_MAX: usize = 8 * 1024 * 1024;
