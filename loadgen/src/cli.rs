@@ -278,7 +278,7 @@ struct ShapeArgs {
 impl ShapeArgs {
     fn shape(&self, streams: usize) -> Shape {
         let (subjects, keep) = (self.subjects as usize, self.keep);
-        Shape { streams, subjects, keep, storage: self.storage }
+        Shape { streams, subjects, keep, storage: self.storage, consumers: None }
     }
 }
 

@@ -38,7 +38,13 @@ pub fn run(
     }
     let seed = run_seed();
     let mut api = Api::open(target, seed as u16, options.patience_ns)?;
-    let shape = Shape { streams: 1, subjects: spec.subjects, keep: None, storage: Storage::File };
+    let shape = Shape {
+        streams: 1,
+        subjects: spec.subjects,
+        keep: None,
+        storage: Storage::File,
+        consumers: None,
+    };
     let streams = Streams::named(&shape, seed as u16);
     let stream = streams.name(0);
     // Subjects end in eight digits: the last two become a token of their own, in front.

@@ -45,7 +45,8 @@ pub fn run(
     let seed = run_seed();
     let mut api = Api::open(target, seed as u16, options.patience_ns)?;
     let (subjects, keep) = (spec.consumers, spec.watch.then_some(1));
-    let shape = Shape { streams: 1, subjects, keep, storage: Storage::File };
+    let consumers = Some(spec.consumers);
+    let shape = Shape { streams: 1, subjects, keep, storage: Storage::File, consumers };
     let streams = Streams::create(&mut api, &shape, seed as u16, false)?;
     let mut fleet = Fleeting::open(spec, &streams, target)?;
     let resident = || target.process.and_then(|process| process.resident_bytes());

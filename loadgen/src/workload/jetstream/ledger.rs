@@ -149,7 +149,13 @@ mod tests {
     use crate::workload::jetstream::streams::{Shape, Storage};
 
     fn ledger() -> Ledger {
-        let shape = Shape { streams: 1, subjects: 1, keep: None, storage: Storage::Memory };
+        let shape = Shape {
+            streams: 1,
+            subjects: 1,
+            keep: None,
+            storage: Storage::Memory,
+            consumers: None,
+        };
         Ledger::new(&Streams::named(&shape, 0))
     }
 

@@ -27,6 +27,8 @@ pub struct Shape {
     pub keep: Option<usize>,
     /// Where messages are kept.
     pub storage: Storage,
+    /// Consumers that each may have; none means what the server allows by itself.
+    pub consumers: Option<usize>,
 }
 
 /// The streams of one run.
@@ -60,9 +62,10 @@ impl Streams {
     fn config(&self, index: usize, atomic: bool) -> Value {
         let subject = format!("load.{:04x}.{index:05}.>", self.tag);
         let keep = self.shape.keep.map_or(-1, |keep| keep as i64);
+        let consumers = self.shape.consumers.map_or(-1, |consumers| consumers as i64);
         let mut config = json!({
             "name": self.name(index), "subjects": [subject], "retention": "limits",
-            "max_consumers": -1, "max_msgs": -1, "max_bytes": -1, "max_age": 0,
+            "max_consumers": consumers, "max_msgs": -1, "max_bytes": -1, "max_age": 0,
             "max_msgs_per_subject": keep, "max_msg_size": -1, "discard": "old",
             "storage": self.shape.storage, "num_replicas": 1, "allow_direct": true,
         });
