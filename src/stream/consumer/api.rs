@@ -212,10 +212,11 @@ impl Consumers {
         if current.durable_name.is_empty() && config.inactive_threshold == 0 {
             config.inactive_threshold = INACTIVE_THRESHOLD;
         }
-        let Some(consumer) = self.get_mut(index) else { return Ok(()) };
-        let narrows = !consumer.filters.is_empty() || config.filters().next().is_some();
-        consumer.configure(config);
-        consumer.active_at = ctx.now;
+        let narrows = current.filters().chain(config.filters()).next().is_some();
+        self.configure(index, config);
+        if let Some(consumer) = self.get_mut(index) {
+            consumer.active_at = ctx.now;
+        }
         if narrows && view.config.retention == Retention::Interest {
             self.release_unneeded(view);
         }

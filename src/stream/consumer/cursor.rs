@@ -69,13 +69,17 @@ impl Cursor {
         self.is_counted = false;
     }
 
-    /// A message was stored. Returns whether it is one for this consumer.
-    pub(super) fn stored(&mut self, seq: u64, subject: &[u8], filters: &Filters) -> bool {
-        let is_wanted = seq >= self.next && filters.wants(subject);
-        if is_wanted {
+    /// A message was stored whose subject is wanted. Returns whether it is ahead.
+    pub(super) fn stored(&mut self, seq: u64) -> bool {
+        let is_ahead = seq >= self.next;
+        if is_ahead {
+            if self.is_counted && self.left == 0 {
+                // Nothing before it is wanted: no need to look.
+                self.next = seq;
+            }
             self.left += 1;
         }
-        is_wanted
+        is_ahead
     }
 
     /// A message was removed.

@@ -27,6 +27,11 @@ impl Filters {
         &self.patterns
     }
 
+    /// The patterns, if there are some and none has a wildcard.
+    pub(super) fn literals(&self) -> Option<&[Box<[u8]>]> {
+        (self.are_literal && !self.patterns.is_empty()).then_some(&self.patterns)
+    }
+
     /// Every subject is wanted.
     pub(super) fn is_empty(&self) -> bool {
         self.patterns.is_empty()

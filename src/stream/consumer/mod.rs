@@ -37,6 +37,7 @@ mod status;
 mod table;
 #[cfg(test)]
 mod table_tests;
+mod takers;
 #[cfg(test)]
 mod test_stream;
 mod unacked;

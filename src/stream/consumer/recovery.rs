@@ -62,6 +62,8 @@ impl Consumers {
     /// Everything was replayed: consumers take up their work.
     pub fn finish_recovery(&mut self, view: &mut StreamView<'_>, ctx: &mut Context<'_>) {
         self.free = (0..).zip(&self.slots).filter(|(_, s)| s.is_none()).map(|(i, _)| i).collect();
+        // Filters may have been others when they were delivered.
+        self.strangers = self.iter().filter(|c| c.holds_any()).map(|c| c.index).collect();
         for at in 0..self.slots.len() {
             let Some(Some(consumer)) = self.slots.get_mut(at) else { continue };
             consumer.reconcile(view.store);

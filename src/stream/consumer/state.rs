@@ -220,6 +220,11 @@ impl Consumer {
         !self.config.direct || self.is_durable()
     }
 
+    /// It remembers messages that were delivered, or are to be before others.
+    pub(super) fn holds_any(&self) -> bool {
+        self.unacked.first().is_some() || self.cursor.list().next().is_some()
+    }
+
     /// No more messages may be delivered for the first time until some are acknowledged.
     pub(super) fn is_full(&self) -> bool {
         let max = self.config.max_ack_pending;

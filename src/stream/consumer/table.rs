@@ -5,10 +5,12 @@ use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 
 use super::ack::Delivery;
 use super::acks::Acknowledged;
+use super::config::ConsumerConfig;
 use super::notes::{self, kind, NOTE};
 use super::recovery::set_kept;
 use super::state::{Consumer, Scratch};
 use super::status;
+use super::takers::Takers;
 use super::unacked::Unacked;
 use crate::proto::HeaderBlock;
 use crate::store::Commit;
@@ -46,6 +48,11 @@ pub struct Consumers {
     pub(super) has_new: bool,
     /// Consumers that deliver without being asked.
     pub(super) pushes: usize,
+    pub(super) takers: Takers,
+    /// Consumers that may hold messages of subjects that their filters do not want (any more).
+    pub(super) strangers: Vec<u32>,
+    /// Kept for the next removal.
+    losers: Vec<u32>,
     /// Messages that were removed before they were acknowledged, to be told.
     pub(super) terminated: Vec<(u32, Delivery)>,
 }
@@ -65,6 +72,9 @@ impl Default for Consumers {
             flush_at: u64::MAX,
             has_new: false,
             pushes: 0,
+            takers: Takers::default(),
+            strangers: Vec::new(),
+            losers: Vec::new(),
             terminated: Vec::new(),
         }
     }
@@ -192,10 +202,11 @@ impl Consumers {
     /// A message was stored.
     pub fn stored(&mut self, seq: u64, subject: &[u8]) {
         self.has_new = true;
-        for consumer in self.slots.iter_mut().flatten() {
-            let is_wanted = consumer.cursor.stored(seq, subject, &consumer.filters);
+        for index in self.takers.of(subject) {
+            let Some(consumer) = slot(&mut self.slots, index) else { continue };
+            let is_ahead = consumer.cursor.stored(seq);
             let has_taker = consumer.is_bound || !consumer.waiting.is_empty();
-            if is_wanted && has_taker && !consumer.is_ready {
+            if is_ahead && has_taker && !consumer.is_ready {
                 consumer.is_ready = true;
                 self.ready.push_back(consumer.index);
             }
@@ -204,15 +215,33 @@ impl Consumers {
 
     /// A message was removed, not by a consumer; its subject, if that is known.
     pub fn removed(&mut self, seq: u64, subject: Option<&[u8]>) {
-        for consumer in self.slots.iter_mut().flatten() {
-            consumer.cursor.removed(seq, subject, &consumer.filters);
-            let Some(entry) = consumer.unacked.get(seq).copied() else { continue };
-            consumer.forget(seq);
-            self.terminated.push((consumer.index, delivery_of(&entry)));
-            if !consumer.is_listed {
-                consumer.is_listed = true;
-                self.changed.push(consumer.index);
+        let Some(subject) = subject else {
+            for at in 0..self.slots.len() {
+                self.lose(u32::try_from(at).unwrap_or(u32::MAX), seq, None);
             }
+            return;
+        };
+        let mut losers = std::mem::take(&mut self.losers);
+        losers.extend(self.takers.of(subject));
+        losers.extend(self.strangers.iter().filter(|&&index| {
+            self.get(index).is_some_and(|consumer| !consumer.filters.wants(subject))
+        }));
+        for index in losers.drain(..) {
+            self.lose(index, seq, Some(subject));
+        }
+        self.losers = losers;
+    }
+
+    /// A message was removed that a consumer may hold, or have before it.
+    fn lose(&mut self, index: u32, seq: u64, subject: Option<&[u8]>) {
+        let Some(consumer) = slot(&mut self.slots, index) else { return };
+        consumer.cursor.removed(seq, subject, &consumer.filters);
+        let Some(entry) = consumer.unacked.get(seq).copied() else { return };
+        consumer.forget(seq);
+        self.terminated.push((index, delivery_of(&entry)));
+        if !consumer.is_listed {
+            consumer.is_listed = true;
+            self.changed.push(index);
         }
     }
 
@@ -607,14 +636,31 @@ impl Consumers {
         }
         self.pushes += usize::from(consumer.config.is_push());
         self.by_name.insert(consumer.name.clone(), consumer.index);
+        self.takers.insert(consumer.index, &consumer.filters);
+        if consumer.unacked.first().is_some() {
+            self.strangers.push(consumer.index);
+        }
         if let Some(slot) = self.slots.get_mut(at) {
             *slot = Some(Box::new(consumer));
+        }
+    }
+
+    /// Gives a consumer another configuration.
+    pub(super) fn configure(&mut self, index: u32, config: ConsumerConfig) {
+        let Some(consumer) = slot(&mut self.slots, index) else { return };
+        self.takers.remove(index, &consumer.filters);
+        consumer.configure(config);
+        self.takers.insert(index, &consumer.filters);
+        if !self.strangers.contains(&index) {
+            self.strangers.push(index);
         }
     }
 
     pub(super) fn take(&mut self, index: u32) -> Option<Box<Consumer>> {
         let consumer = self.slots.get_mut(usize::try_from(index).ok()?)?.take()?;
         self.by_name.remove(&consumer.name);
+        self.takers.remove(index, &consumer.filters);
+        self.strangers.retain(|&stranger| stranger != index);
         self.pushes -= usize::from(consumer.config.is_push());
         self.free.push_back(index);
         Some(consumer)
