@@ -12,6 +12,7 @@ use super::flags::{self, Flag, Kind, Setting};
 use super::go_number::{self, NumberError};
 use super::manual::manual_page;
 use super::options::PORT_DEFAULT;
+use super::peers::PeerPort;
 use super::usage::{help_text, help_tls_text, version_text};
 use super::{file, signal};
 use super::{Exit, Invocation, Options};
@@ -121,6 +122,7 @@ impl CommandLine {
         let mut options = Options::default();
         let warnings = self.read_config_file(&mut options)?;
         self.override_options(&mut options)?;
+        self.override_cluster(&mut options)?;
         self.override_tls(&mut options)?;
         options.validate().map_err(Exit::failure)?;
         Ok(Invocation::Run { options: Box::new(options), warnings })
@@ -183,6 +185,14 @@ impl CommandLine {
                     "flag -{name} is not supported yet: it needs {feature}"
                 )));
             }
+        }
+        Ok(())
+    }
+
+    /// A URL says where to listen for routes.
+    fn override_cluster(&self, options: &mut Options) -> Result<(), Exit> {
+        if let Some(Value::Text(url)) = self.last(Setting::Cluster) {
+            options.cluster = PeerPort::of_url(url).map_err(Exit::failure)?;
         }
         Ok(())
     }
@@ -319,6 +329,7 @@ fn apply_text(setting: Setting, text: &str, options: &mut Options) {
     match setting {
         Setting::Host => options.host = some.unwrap_or_else(|| Options::default().host),
         Setting::ServerName => options.server_name = some,
+        Setting::ClusterName => options.cluster_name = some,
         Setting::ClientAdvertise => options.client_advertise = some,
         Setting::User => options.user = some,
         Setting::Password => options.password = some,
@@ -437,9 +448,7 @@ mod tests {
 
     #[test]
     fn a_flag_of_an_unbuilt_feature_stops_the_start() {
-        for words in
-            [&["--profile", "1"][..], &["--cluster=nats://x:1"], &["--routes", "nats://x:1"]]
-        {
+        for words in [&["--profile", "1"][..], &["--routes", "nats://x:1"]] {
             let exit = exit(words);
             assert_eq!(exit.status, 1, "{words:?}");
             assert!(exit.stderr.starts_with("nats-server: flag -"), "{words:?}");

@@ -11,6 +11,7 @@ use super::jetstream::{feature_flags, jetstream};
 use super::keys::{self, Key};
 use super::monitoring;
 use super::options::PORT_DEFAULT;
+use super::peers::{cluster, leafnodes};
 use super::shards::shards;
 use super::tls::tls;
 use super::websocket::websocket;
@@ -83,6 +84,8 @@ fn apply(name: &str, node: &Node, options: &mut Options, findings: &mut Findings
         Some(Key::FeatureFlags) => return feature_flags(node, options, findings),
         Some(Key::Shards) => return shards(node, options, findings),
         Some(Key::WebSocket) => return websocket(node, options, findings),
+        Some(Key::Cluster) => return cluster(node, options, findings),
+        Some(Key::Leafnodes) => return leafnodes(node, options, findings),
         Some(Key::Tls) => {
             options.tls = tls(node, findings);
             return;
@@ -156,6 +159,7 @@ fn set(
         | Key::ServerMetadata
         | Key::PortsFileDir => monitoring::set(key, entry, options)?,
         Key::StoreDir => options.store_dir = entry.text()?.map(PathBuf::from),
+        Key::ErrorReports => drop(entry.integer()?),
         Key::TraceVerbose | Key::TraceHeaders => implied_trace(key, entry.switch()?, options),
         // The caller has handled these; what is left are plain switches.
         Key::Authorization
@@ -166,6 +170,8 @@ fn set(
         | Key::Shards
         | Key::Tls
         | Key::WebSocket
+        | Key::Cluster
+        | Key::Leafnodes
         | Key::NotBuilt(_) => {}
         _ => *switch(key, options) = entry.switch()?,
     }

@@ -121,6 +121,8 @@ pub(super) enum Problem {
     #[error("{0}")]
     WebSocket(String),
     #[error("{0}")]
+    Peers(String),
+    #[error("{0}")]
     Callout(String),
     #[error("Can not have a single user/pass and a users array")]
     UserAndUsers,

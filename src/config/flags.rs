@@ -51,6 +51,10 @@ pub(super) enum Setting {
     HttpPort,
     HttpsPort,
     PortsFileDir,
+    Cluster,
+    ClusterName,
+    /// Says how servers of a cluster talk to each other: nothing to a server that is alone.
+    ClusterTalk,
     Help,
     HelpTls,
     Version,
@@ -128,8 +132,6 @@ const fn flag(
     Flag { names, kind, value, group, help, setting }
 }
 
-const CLUSTERING: Setting = Setting::NotBuilt("clustering");
-
 /// The table. Names and kinds are nats-server's; `shards` is ours.
 #[rustfmt::skip]
 pub(super) const FLAGS: &[Flag] = &[
@@ -172,13 +174,13 @@ pub(super) const FLAGS: &[Flag] = &[
     flag(&["tlsverify"], Kind::Bool, "", Group::Tls, Setting::TlsVerify, "Enable TLS, verify client certificates"),
     flag(&["tlscacert"], Kind::Text, "<file>", Group::Tls, Setting::TlsCaCert, "Client certificate CA for verification"),
 
-    flag(&["routes"], Kind::Text, "<rurl-1, rurl-2>", Group::Cluster, CLUSTERING, "Routes to solicit and connect"),
-    flag(&["cluster"], Kind::Text, "<cluster-url>", Group::Cluster, CLUSTERING, "Cluster URL for solicited routes"),
-    flag(&["cluster_name"], Kind::Text, "<string>", Group::Cluster, CLUSTERING, "Cluster Name, if not set one will be dynamically generated"),
-    flag(&["no_advertise"], Kind::Bool, "", Group::Cluster, CLUSTERING, "Do not advertise known cluster information to clients"),
-    flag(&["cluster_advertise"], Kind::Text, "<string>", Group::Cluster, CLUSTERING, "Cluster URL to advertise to other servers"),
-    flag(&["connect_retries"], Kind::Int, "<number>", Group::Cluster, CLUSTERING, "For implicit routes, number of connect retries"),
-    flag(&["cluster_listen"], Kind::Text, "<url>", Group::Cluster, CLUSTERING, "Cluster url from which members can solicit routes"),
+    flag(&["routes"], Kind::Text, "<rurl-1, rurl-2>", Group::Cluster, Setting::NotBuilt("clustering"), "Routes to solicit and connect"),
+    flag(&["cluster"], Kind::Text, "<cluster-url>", Group::Cluster, Setting::Cluster, "Cluster URL for solicited routes"),
+    flag(&["cluster_name"], Kind::Text, "<string>", Group::Cluster, Setting::ClusterName, "Cluster Name, if not set one will be dynamically generated"),
+    flag(&["no_advertise"], Kind::Bool, "", Group::Cluster, Setting::ClusterTalk, "Do not advertise known cluster information to clients"),
+    flag(&["cluster_advertise"], Kind::Text, "<string>", Group::Cluster, Setting::ClusterTalk, "Cluster URL to advertise to other servers"),
+    flag(&["connect_retries"], Kind::Int, "<number>", Group::Cluster, Setting::ClusterTalk, "For implicit routes, number of connect retries"),
+    flag(&["cluster_listen"], Kind::Text, "<url>", Group::Cluster, Setting::Cluster, "Cluster url from which members can solicit routes"),
 
     flag(&["profile"], Kind::Int, "<port>", Group::Profiling, Setting::NotBuilt("profiling over HTTP"), "Profiling HTTP port"),
 

@@ -66,6 +66,11 @@ pub(super) enum Key {
     Tls,
     AllowNonTls,
     WebSocket,
+    Cluster,
+    Leafnodes,
+    /// Says how often connecting to other servers may fail before the log tells: nothing to a
+    /// server that connects to none.
+    ErrorReports,
     /// A key of nats-server for a feature that is not built; the text names the feature.
     NotBuilt(&'static str),
 }
@@ -156,11 +161,11 @@ const KEYS: &[(&[&str], Key)] = &[
     (&["prof_block_rate"], PROFILING),
     (&["write_timeout"], Key::NotBuilt("the write timeout policy")),
     (&["feature_flags"], Key::FeatureFlags),
-    (&["cluster"], Key::NotBuilt("clustering")),
+    (&["cluster"], Key::Cluster),
     (&["gateway"], Key::NotBuilt("gateways")),
-    (&["leafnodes", "leaf"], Key::NotBuilt("leaf nodes")),
-    (&["connect_error_reports"], Key::NotBuilt("clustering")),
-    (&["reconnect_error_reports"], Key::NotBuilt("clustering")),
+    (&["leafnodes", "leaf"], Key::Leafnodes),
+    (&["connect_error_reports"], Key::ErrorReports),
+    (&["reconnect_error_reports"], Key::ErrorReports),
     (&["jetstream"], Key::JetStream),
     (&["default_js_domain"], Key::NotBuilt("leaf nodes")),
     (&["websocket", "ws"], Key::WebSocket),

@@ -9,7 +9,8 @@
 //!
 //! Invariants:
 //! - an option of nats-server whose feature is not built stops the start with one line that names
-//!   it; it is never taken and ignored (`--store_dir` is the one exception, see [`Options`]);
+//!   it; it is never taken and ignored (`--store_dir` is the one exception, see [`Options`]). Ports
+//!   for other servers are opened, and the log says that nobody is let in ([`PeerPort`]);
 //! - texts and exit statuses are nats-server's own wherever it has one;
 //! - [`Options::default`] is what nats-server runs with when it is given nothing.
 
@@ -40,6 +41,7 @@ mod msg_trace;
 mod operator;
 mod operator_mode;
 mod options;
+mod peers;
 mod permissions;
 mod reload;
 mod shards;
@@ -55,6 +57,7 @@ pub use invocation::{Exit, Invocation};
 pub use jetstream::{BatchLimits, CipherName, JetStreamOptions, SyncInterval};
 pub use operator_mode::OperatorError;
 pub use options::{Options, MAX_SUB_TOKENS_CEILING, PORT_ANY, PORT_DEFAULT};
+pub use peers::PeerPort;
 pub use reload::{reload, Reload, ReloadError};
 pub use usage::{help_text, version_text, COMPATIBLE_VERSION, MIDGE_VERSION};
 pub use validate::{go_duration, OptionsError};

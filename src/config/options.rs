@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::jetstream::JetStreamOptions;
+use super::peers::PeerPort;
 use super::websocket::WebSocketOptions;
 use crate::account::{AccessOptions, Secret};
 use crate::tls::TlsOptions;
@@ -157,6 +158,14 @@ pub struct Options {
     /// The port for clients over WebSocket.
     pub websocket: WebSocketOptions,
 
+    /// Name of the cluster that INFO tells. `None`: made up at the start if there is a port for
+    /// routes.
+    pub cluster_name: Option<String>,
+    /// The port for other servers of the cluster, who are refused as yet.
+    pub cluster: PeerPort,
+    /// The port for leaf nodes, which are refused as yet.
+    pub leafnodes: PeerPort,
+
     /// JetStream.
     pub jetstream: JetStreamOptions,
 
@@ -271,6 +280,9 @@ impl Default for Options {
             tls: None,
             allow_non_tls: false,
             websocket: WebSocketOptions::default(),
+            cluster_name: None,
+            cluster: PeerPort::default(),
+            leafnodes: PeerPort::default(),
             jetstream: JetStreamOptions::default(),
             config_file: None,
             config_digest: None,

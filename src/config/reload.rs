@@ -206,6 +206,9 @@ const FIXED: &[Compare] = fixed! {
     "LogFormat": log_json, plain;
     "MaxClosedClients": max_closed_clients, plain;
     "StoreDir": store_dir, debugged;
+    "ClusterName": cluster_name, shown;
+    "Cluster": cluster, debugged;
+    "LeafNode": leafnodes, debugged;
     "JetStream": jetstream, debugged;
     "Shards": shards, debugged;
     "ShardCpus": shard_cpus, debugged;

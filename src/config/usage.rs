@@ -54,8 +54,9 @@ pub(super) fn help_tls_text() -> String {
     )
 }
 
+/// Flags of a cluster are taken, but there is none to be had.
 pub(super) fn is_built(flag: &Flag) -> bool {
-    !matches!(flag.setting, Setting::NotBuilt(_) | Setting::HelpTls)
+    flag.group != Group::Cluster && !matches!(flag.setting, Setting::NotBuilt(_) | Setting::HelpTls)
 }
 
 fn synopsis(flag: &Flag) -> String {

@@ -62,6 +62,12 @@ pub enum OptionsError {
     /// A header of the protocol's.
     #[error("websocket: invalid header {0:?}, \"Sec-WebSocket-\" prefix not allowed")]
     WebSocketHeaderPrefix(String),
+    /// Streams of a cluster need servers with names.
+    #[error("jetstream cluster requires `server_name` to be set")]
+    ClusterWithoutServerName,
+    /// And a cluster with one.
+    #[error("jetstream cluster requires `cluster.name` to be set")]
+    ClusterWithoutName,
     /// Not a TCP port.
     #[error("invalid port {0}")]
     Port(i32),
@@ -110,6 +116,7 @@ impl Options {
             }
         }
         self.validate_websocket()?;
+        self.validate_peers()?;
         if self.shards == Some(0) {
             return Err(OptionsError::NoShards);
         }
@@ -123,6 +130,23 @@ impl Options {
 }
 
 impl Options {
+    fn validate_peers(&self) -> Result<(), OptionsError> {
+        for port in [self.cluster.port, self.leafnodes.port] {
+            if port != PORT_ANY && u16::try_from(port).is_err() {
+                return Err(OptionsError::Port(port));
+            }
+        }
+        if self.jetstream.enabled && self.cluster.listen().is_some() {
+            if self.server_name.is_none() {
+                return Err(OptionsError::ClusterWithoutServerName);
+            }
+            if self.cluster_name.is_none() {
+                return Err(OptionsError::ClusterWithoutName);
+            }
+        }
+        Ok(())
+    }
+
     fn validate_websocket(&self) -> Result<(), OptionsError> {
         let websocket = &self.websocket;
         if websocket.port == 0 {
@@ -203,7 +227,7 @@ fn with_fraction(value: u128, per_unit: u128) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::WebSocketOptions;
+    use super::super::{PeerPort, WebSocketOptions};
     use super::*;
 
     #[test]
@@ -289,6 +313,19 @@ mod tests {
         }
         // Without a port nothing of it matters.
         assert_eq!(with(|ws| (ws.port, ws.no_tls) = (0, false)), Ok(()));
+    }
+
+    #[test]
+    fn streams_of_a_cluster_need_names() {
+        let cluster = PeerPort { host: String::new(), port: PORT_ANY };
+        let mut options = Options { cluster, ..Options::default() };
+        assert_eq!(options.validate(), Ok(()));
+        options.jetstream.enabled = true;
+        assert_eq!(options.validate(), Err(OptionsError::ClusterWithoutServerName));
+        options.server_name = Some("s".to_owned());
+        assert_eq!(options.validate(), Err(OptionsError::ClusterWithoutName));
+        options.cluster_name = Some("c".to_owned());
+        assert_eq!(options.validate(), Ok(()));
     }
 
     #[test]

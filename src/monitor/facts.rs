@@ -30,6 +30,12 @@ pub struct ServerFacts {
     pub jetstream: bool,
     /// The WebSocket port, if there is one.
     pub websocket: Option<WebSocketFacts>,
+    /// Name of the cluster; empty without one.
+    pub cluster: String,
+    /// The port for routes, if there is one.
+    pub routes: Option<PeerFacts>,
+    /// The port for leaf nodes, if there is one.
+    pub leaves: Option<PeerFacts>,
     /// Whether clients must show credentials.
     pub auth_required: bool,
     /// Addresses that INFO offers.
@@ -131,6 +137,15 @@ pub struct WebSocketFacts {
     /// As configured.
     #[serde(skip_serializing_if = "is_false")]
     pub compression: bool,
+}
+
+/// A port for other servers.
+#[derive(Clone, Debug, Default)]
+pub struct PeerFacts {
+    /// Host of the listener.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]

@@ -53,7 +53,7 @@ mod wire;
 pub use account_card::{
     AccountCard, AccountsCard, ExportCard, ImportCard, LatencyCard, MappedTo, SamplingCard,
 };
-pub use facts::{ServerFacts, WebSocketFacts};
+pub use facts::{PeerFacts, ServerFacts, WebSocketFacts};
 pub use http::{BODY_BYTES_MAX, HEAD_BYTES_MAX};
 pub use inquiry::{lines, Answer, Ask, Inquirer, Inquiry, Mailbox, ANSWER_TIME_MAX};
 pub use jetstream::{

@@ -43,9 +43,9 @@ pub(super) struct Varz<'a> {
     max_control_line: u64,
     max_payload: u64,
     max_pending: u64,
-    cluster: Nothing,
+    cluster: VarzCluster<'a>,
     gateway: Nothing,
-    leaf: Nothing,
+    leaf: VarzLeaf<'a>,
     mqtt: Nothing,
     websocket: VarzWebSocket<'a>,
     jetstream: VarzJetStream,
@@ -96,6 +96,47 @@ pub(super) struct Varz<'a> {
 /// A part of the server that is not in use: `{}`.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 struct Nothing {}
+
+/// The port for routes; empty without one.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+struct VarzCluster<'a> {
+    #[serde(skip_serializing_if = "str::is_empty")]
+    name: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    addr: &'a str,
+    #[serde(skip_serializing_if = "is_no_port")]
+    cluster_port: u16,
+    #[serde(skip_serializing_if = "is_zero")]
+    auth_timeout: u64,
+    #[serde(skip_serializing_if = "is_zero")]
+    tls_timeout: u64,
+    #[serde(skip_serializing_if = "is_zero")]
+    pool_size: u64,
+}
+
+/// The port for leaf nodes; empty without one.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+struct VarzLeaf<'a> {
+    #[serde(skip_serializing_if = "str::is_empty")]
+    host: &'a str,
+    #[serde(skip_serializing_if = "is_no_port")]
+    port: u16,
+    #[serde(skip_serializing_if = "is_zero")]
+    auth_timeout: u64,
+    #[serde(skip_serializing_if = "is_zero")]
+    tls_timeout: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
+fn is_no_port(port: &u16) -> bool {
+    *port == 0
+}
+
+/// Seconds that other servers would have for a handshake and their credentials, by default.
+const PEERS_TIMEOUT: u64 = 2;
+
+/// Connections that two servers of a cluster would have, by default.
+const ROUTES_POOL: u64 = 3;
 
 #[derive(Clone, Copy, Debug, Serialize)]
 #[serde(untagged)]
@@ -165,9 +206,21 @@ pub(super) fn varz<'a>(
         max_control_line: facts.max_control_line,
         max_payload: facts.max_payload,
         max_pending: facts.max_pending,
-        cluster: Nothing {},
+        cluster: facts.routes.as_ref().map_or_else(VarzCluster::default, |at| VarzCluster {
+            name: &facts.cluster,
+            addr: &at.host,
+            cluster_port: at.port,
+            auth_timeout: PEERS_TIMEOUT,
+            tls_timeout: PEERS_TIMEOUT,
+            pool_size: ROUTES_POOL,
+        }),
         gateway: Nothing {},
-        leaf: Nothing {},
+        leaf: facts.leaves.as_ref().map_or_else(VarzLeaf::default, |at| VarzLeaf {
+            host: &at.host,
+            port: at.port,
+            auth_timeout: PEERS_TIMEOUT,
+            tls_timeout: PEERS_TIMEOUT,
+        }),
         mqtt: Nothing {},
         websocket: match &facts.websocket {
             Some(websocket) => VarzWebSocket::Port(websocket),

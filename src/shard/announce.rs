@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use super::jetstream;
+use super::listen::Addresses;
 use super::placement::Placement;
 use super::start::Identity;
 use crate::config::{CipherName, Options, COMPATIBLE_VERSION, MIDGE_VERSION};
@@ -19,6 +20,9 @@ pub(super) fn announce_start(
 ) {
     log.info(format_args!("Starting midge"));
     log.info(format_args!("  Version:  {MIDGE_VERSION} (nats-server {COMPATIBLE_VERSION})"));
+    if !identity.cluster.is_empty() {
+        log.info(format_args!("  Cluster:  {}", identity.cluster));
+    }
     let name = options.server_name.as_ref().unwrap_or(&identity.server_id);
     log.info(format_args!("  Name:     {name}"));
     log.info(format_args!("  ID:       {}", identity.server_id));
@@ -84,6 +88,28 @@ pub(super) fn announce_jetstream(options: &Options, log: &Log) {
     log.info(format_args!("-------------------------------------------"));
 }
 
+pub(super) fn announce_peers(
+    options: &Options,
+    log: &Log,
+    identity: &Identity,
+    addresses: Addresses,
+) {
+    if let Some(address) = addresses.leaves {
+        let at = host_and_port(options.leafnodes.host(), address.port());
+        log.info(format_args!("Listening for leafnode connections on {at}"));
+    }
+    if let Some(address) = addresses.routes {
+        log.info(format_args!("Cluster name is {}", identity.cluster));
+        if options.cluster_name.is_none() {
+            log.warning(format_args!(
+                "Cluster name was dynamically generated, consider setting one"
+            ));
+        }
+        let at = host_and_port(options.cluster.host(), address.port());
+        log.info(format_args!("Listening for route connections on {at}"));
+    }
+}
+
 pub(super) fn announce_websocket(options: &Options, log: &Log, address: Option<SocketAddr>) {
     let Some(address) = address else { return };
     let (host, port) = (options.websocket.host(), address.port());
@@ -114,8 +140,10 @@ pub(super) fn announce_ready(options: &Options, log: &Log, address: SocketAddr) 
 
 /// The host as asked for, the port as it became.
 pub(super) fn shown_address(options: &Options, address: SocketAddr) -> String {
-    let host = options.host.trim_matches(|c| c == '[' || c == ']');
-    let port = address.port();
+    host_and_port(options.host.trim_matches(|c| c == '[' || c == ']'), address.port())
+}
+
+pub(super) fn host_and_port(host: &str, port: u16) -> String {
     if host.contains(':') {
         format!("[{host}]:{port}")
     } else {

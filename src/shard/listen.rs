@@ -4,6 +4,7 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
+use super::announce::host_and_port;
 use super::start::RunError;
 use crate::config::Options;
 use crate::host;
@@ -22,6 +23,10 @@ pub(super) struct Addresses {
     pub(super) clients: SocketAddr,
     /// For clients over WebSocket.
     pub(super) websocket: Option<SocketAddr>,
+    /// For routes.
+    pub(super) routes: Option<SocketAddr>,
+    /// For leaf nodes.
+    pub(super) leaves: Option<SocketAddr>,
 }
 
 pub(super) fn listen(options: &Options) -> Result<(OwnedFd, SocketAddr), RunError> {
@@ -38,9 +43,8 @@ pub(super) fn listen_for_websockets(
 }
 
 /// A listener and where it is; else where it should be, and why it is not.
-fn listen_on(host: &str, port: u16) -> Result<(OwnedFd, SocketAddr), (String, String)> {
-    let shown =
-        if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
+pub(super) fn listen_on(host: &str, port: u16) -> Result<(OwnedFd, SocketAddr), (String, String)> {
+    let shown = host_and_port(host, port);
     let refuse = |error: std::io::Error| {
         let reason = format!("listen tcp {shown}: bind: {}", host::go_error_text(&error));
         (shown.clone(), reason)

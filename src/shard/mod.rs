@@ -34,6 +34,7 @@ mod memory;
 mod message;
 mod monitoring;
 mod passwords;
+mod peers;
 mod placement;
 mod ports_file;
 mod reload;

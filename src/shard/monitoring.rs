@@ -5,10 +5,10 @@ use std::net::SocketAddr;
 use super::listen::Addresses;
 use super::settings::{nanoseconds, server_info};
 use super::start::{Identity, RunError};
-use crate::config::{Options, COMPATIBLE_VERSION, MIDGE_VERSION};
+use crate::config::{Options, PeerPort, COMPATIBLE_VERSION, MIDGE_VERSION};
 use crate::host;
 use crate::log::Log;
-use crate::monitor::{Monitor, ServerFacts, Update, WebSocketFacts};
+use crate::monitor::{Monitor, PeerFacts, ServerFacts, Update, WebSocketFacts};
 use crate::tls::{TlsContext, TlsError, TlsOptions};
 
 /// Makes what the thread waits for, and binds the monitoring port if there is to be one.
@@ -81,6 +81,9 @@ fn facts(
         port: info.port,
         jetstream: info.jetstream,
         websocket: websocket_facts(options, addresses.websocket),
+        cluster: info.cluster,
+        routes: peer_facts(&options.cluster, addresses.routes),
+        leaves: peer_facts(&options.leafnodes, addresses.leaves),
         auth_required: info.auth_required,
         connect_urls: Vec::new(),
         max_connections: options.max_connections as u64,
@@ -132,6 +135,10 @@ pub(super) fn of_reload(
     update.facts.start = before.start;
     update.facts.start_monotonic = before.start_monotonic;
     Ok(update)
+}
+
+fn peer_facts(at: &PeerPort, address: Option<SocketAddr>) -> Option<PeerFacts> {
+    Some(PeerFacts { host: at.host().to_owned(), port: address?.port() })
 }
 
 fn websocket_facts(options: &Options, address: Option<SocketAddr>) -> Option<WebSocketFacts> {

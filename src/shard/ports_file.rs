@@ -20,7 +20,9 @@ pub(super) struct Ports {
     pub(super) monitoring: Option<SocketAddr>,
     /// For clients over WebSocket, and whether with TLS.
     pub(super) websocket: Option<(SocketAddr, bool)>,
-    /// Whether that is over TLS.
+    /// For routes.
+    pub(super) cluster: Option<SocketAddr>,
+    /// Whether monitoring is over TLS.
     pub(super) is_monitoring_secure: bool,
 }
 
@@ -36,6 +38,8 @@ struct Content {
     nats: Vec<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     monitoring: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    cluster: Vec<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     websocket: Vec<String>,
 }
@@ -78,6 +82,7 @@ impl Content {
         Self {
             nats: urls("nats", ports.client),
             monitoring: ports.monitoring.map(|at| urls(scheme, at)).unwrap_or_default(),
+            cluster: ports.cluster.map(|at| urls("nats", at)).unwrap_or_default(),
             websocket: ports
                 .websocket
                 .map_or_else(Vec::new, |(at, is_tls)| urls(if is_tls { "wss" } else { "ws" }, at)),
@@ -104,13 +109,15 @@ mod tests {
             client: "0.0.0.0:1".parse().unwrap(),
             monitoring: Some("[::1]:2".parse().unwrap()),
             websocket: Some(("127.0.0.1:3".parse().unwrap(), true)),
+            cluster: Some("127.0.0.1:4".parse().unwrap()),
             is_monitoring_secure: false,
         };
         let content = Content::new(&ports, &interfaces);
         assert_eq!(content.nats, ["nats://127.0.0.1:1", "nats://[::1]:1"]);
         assert_eq!(content.monitoring, ["http://[::1]:2"]);
         assert_eq!(content.websocket, ["wss://127.0.0.1:3"]);
-        let ports = Ports { monitoring: None, websocket: None, ..ports };
+        assert_eq!(content.cluster, ["nats://127.0.0.1:4"]);
+        let ports = Ports { monitoring: None, websocket: None, cluster: None, ..ports };
         let alone = Content::new(&ports, &interfaces[..1]);
         assert_eq!(serde_json::to_string(&alone).unwrap(), r#"{"nats":["nats://127.0.0.1:1"]}"#);
     }

@@ -158,6 +158,7 @@ pub(super) fn server_info(
         tls_available: options.tls.is_some() && options.allow_non_tls,
         max_payload: i64::try_from(options.max_payload).unwrap_or(i64::MAX),
         jetstream: options.jetstream.enabled,
+        cluster: identity.cluster.clone(),
         domain: options.jetstream.domain.clone().unwrap_or_default(),
         api_level: 5,
         xkey: identity.keys.xkey.public_key(),

@@ -12,7 +12,8 @@ use thiserror::Error;
 use super::accept::{Acceptor, Port};
 use super::accounts::Accounts;
 use super::announce::{
-    announce_jetstream, announce_ready, announce_start, announce_websocket, shown_address,
+    announce_jetstream, announce_peers, announce_ready, announce_start, announce_websocket,
+    shown_address,
 };
 use super::core::{Batch, Core, ServerKeys};
 use super::jetstream::JetStream;
@@ -21,6 +22,7 @@ use super::memory::Memory;
 use super::message::Message;
 use super::monitoring;
 use super::passwords::Helpers;
+use super::peers::PeerPorts;
 use super::placement::{Placement, PlacementError};
 use super::ports_file::{Ports, PortsFile};
 use super::reload::{self, Reloader, Request};
@@ -36,6 +38,7 @@ use crate::log::Log;
 use crate::mesh::{self, Endpoint};
 use crate::monitor::{self, ControlPlane, ServerCard};
 use crate::net::{Ring, RingConfig, RingError};
+use crate::stream::Nuid;
 use crate::tls::TlsError;
 
 /// Batches in one data lane: 1 MiB between two shards.
@@ -47,6 +50,10 @@ const SHARDS_MAX: usize = 64;
 /// Memory and depth of glommio's own rings; sockets do not run on them.
 const EXECUTOR_IO_MEMORY: usize = 2 << 20;
 const EXECUTOR_RING_DEPTH: usize = 256;
+
+/// Streams of a cluster without other servers: nats-server refuses them, too.
+const CLUSTER_OF_ONE: &str =
+    "JetStream cluster requires configured routes or solicited leafnode for the system account";
 
 /// Why the server did not start, or ended unasked, in the words it says.
 #[derive(Debug, Error)]
@@ -65,6 +72,16 @@ pub enum RunError {
     /// The WebSocket port could not be opened.
     #[error("Unable to listen for websocket connections: {0}")]
     ListenForWebSockets(String),
+    /// A port for other servers could not be opened.
+    #[error("Error listening on {what} port: {port} - {reason}")]
+    ListenForPeers {
+        /// `leafnode` or `router`.
+        what: &'static str,
+        /// As configured.
+        port: i32,
+        /// What the system said.
+        reason: String,
+    },
     /// The monitoring port could not be opened.
     #[error("Can't start monitoring: can't listen to the monitor port: {0}")]
     Monitor(String),
@@ -137,9 +154,17 @@ pub fn run(options: &Options, log: &Log) -> Result<(), RunError> {
     announce_start(options, log, &identity, &placement, files);
     let monitor = monitoring::bind(options, log)?;
     let websocket = listen_for_websockets(options)?;
-    let addresses =
-        Addresses { clients: address, websocket: websocket.as_ref().map(|(_, address)| *address) };
+    let peers = PeerPorts::bind(options)?;
+    let addresses = Addresses {
+        clients: address,
+        websocket: websocket.as_ref().map(|(_, address)| *address),
+        routes: peers.routes,
+        leaves: peers.leaves,
+    };
 
+    if options.jetstream.enabled && peers.routes.is_some() {
+        return Err(RunError::JetStream(CLUSTER_OF_ONE.to_owned()));
+    }
     let control = Arc::new(control(options, log)?);
     let endpoints: Vec<Endpoint<Message, Batch>> = mesh::mesh(shards, DATA_LANE_BATCHES);
     let watch = endpoints[0].watch();
@@ -242,6 +267,7 @@ pub fn run(options: &Options, log: &Log) -> Result<(), RunError> {
         monitoring: monitoring_address,
         is_monitoring_secure: options.https_port != 0,
         websocket: addresses.websocket.map(|at| (at, is_tls)),
+        cluster: addresses.routes,
     };
     let plane = ControlPlane {
         reload: Box::new({
@@ -258,7 +284,9 @@ pub fn run(options: &Options, log: &Log) -> Result<(), RunError> {
     drop(helpers);
     write_pid_file(options, log);
     announce_websocket(options, log, addresses.websocket);
+    announce_peers(options, log, &identity, addresses);
     announce_ready(options, log, address);
+    peers.refuse_all(log)?;
     reloader.moves(ports, PortsFile::write(options, &ports, log));
     let service = Service::of_environment(log);
     service.ready(&shown_address(options, address));
@@ -336,6 +364,8 @@ fn control(options: &Options, log: &Log) -> Result<Control, RunError> {
 pub(super) struct Identity {
     pub(super) server_id: String,
     pub(super) keys: Arc<ServerKeys>,
+    /// Name of the cluster; empty without one.
+    pub(super) cluster: String,
 }
 
 impl Identity {
@@ -349,7 +379,10 @@ impl Identity {
             host: options.host.clone(),
             version: COMPATIBLE_VERSION.trim_start_matches('v').to_owned(),
         };
-        Self { server_id, keys: Arc::new(keys) }
+        let seed = std::hash::RandomState::new().hash_one(&server_id);
+        let made_up = options.cluster.listen().map(|_| Nuid::new(seed).generate());
+        let cluster = options.cluster_name.clone().or(made_up).unwrap_or_default();
+        Self { server_id, keys: Arc::new(keys), cluster }
     }
 }
 
@@ -409,7 +442,7 @@ mod tests {
     fn shard_that_fails_stops_the_others() {
         let options = Options { host: "127.0.0.1".to_owned(), port: -1, ..Options::default() };
         let (listener, address) = listen(&options).unwrap();
-        let addresses = Addresses { clients: address, websocket: None };
+        let addresses = Addresses { clients: address, websocket: None, routes: None, leaves: None };
         let identity = Identity::new(&options);
         let control = Arc::new(control(&options, &Log::discard()).unwrap());
         let mut ends = mesh::mesh(2, DATA_LANE_BATCHES);

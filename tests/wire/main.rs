@@ -40,6 +40,7 @@ mod needs_config;
 mod no_responders;
 mod operator;
 mod ops;
+mod peers;
 mod prefixes;
 mod queues;
 mod recipe;

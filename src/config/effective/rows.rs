@@ -2,7 +2,7 @@
 
 use super::super::flags::Setting;
 use super::super::options::{Options, PORT_ANY};
-use super::super::{BatchLimits, SyncInterval};
+use super::super::{BatchLimits, PeerPort, SyncInterval};
 use super::shown::Shown;
 use crate::tls::{HandshakeFirst, TlsOptions};
 
@@ -144,6 +144,12 @@ pub(super) const ROWS: &[Row] = rows![
 
     "" ["websocket", "ws"], "block", restart, None, "", File, "The WebSocket port: address, TLS, origins, compression; a reload reads its certificates anew";
 
+    "cluster" ["name"], "text", restart, Some(S::ClusterName), "cluster { name: c }", O(|o| Shown::optional(o.cluster_name.as_ref())), "Name of the cluster that INFO tells";
+    "cluster" ["listen"], "host:port or port", restart, Some(S::Cluster), "cluster { listen: \"127.0.0.1:6222\" }", O(|o| peers(&o.cluster)), "Port for routes, which are refused as yet; also as `host` and `port`";
+    "leafnodes" ["listen"], "host:port or port", restart, None, "leafnodes { listen: \"127.0.0.1:7422\" }", O(|o| peers(&o.leafnodes)), "Port for leaf nodes, which are refused as yet; also as `host` and `port`";
+    "" ["connect_error_reports"], "integer", restart, None, "", File, "Without effect: the server connects to no other";
+    "" ["reconnect_error_reports"], "integer", restart, None, "", File, "Without effect: the server connects to no other";
+
     "" ["http"], "host:port or port", restart, None, "http: \"127.0.0.1:8222\"", O(|o| listener(o, o.http_port)), "Monitoring, and on which address";
     "" ["http_port", "monitor_port"], "integer", restart, Some(S::HttpPort), "http_port: 8222", O(|o| alone(o, o.http_port)), "Port of monitoring; 0 is none, -1 any free one";
     "" ["https"], "host:port or port", restart, None, "https: \"127.0.0.1:8222\"", O(|o| listener(o, o.https_port)), "Monitoring over TLS, and on which address";
@@ -225,6 +231,15 @@ fn listener(options: &Options, port: i32) -> Shown {
         Some(host) if port != 0 && host.contains(':') => Shown::Text(format!("[{host}]:{port}")),
         Some(host) if port != 0 => Shown::Text(format!("{host}:{port}")),
         _ => Shown::Unset,
+    }
+}
+
+/// A port for other servers.
+fn peers(port: &PeerPort) -> Shown {
+    match port.listen() {
+        None => Shown::Unset,
+        Some((host, _)) if host.contains(':') => Shown::Text(format!("[{host}]:{}", port.port)),
+        Some((host, _)) => Shown::Text(format!("{host}:{}", port.port)),
     }
 }
 
@@ -335,6 +350,7 @@ mod tests {
             Setting::DebugAndTrace,
             Setting::DebugAndTraceVerbose,
             Setting::Tls,
+            Setting::ClusterTalk,
             Setting::Help,
             Setting::HelpTls,
             Setting::Version,

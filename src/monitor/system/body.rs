@@ -46,7 +46,7 @@ impl Body {
         let tags = self.options.get("tags").and_then(Value::as_array);
         fits("server_name", server.name())
             && fits("host", server.host())
-            && fits("cluster", "")
+            && fits("cluster", server.cluster())
             && (self.text("domain").is_empty() || self.text("domain") == server.domain())
             && tags
                 .into_iter()

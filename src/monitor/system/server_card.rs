@@ -15,6 +15,8 @@ pub struct ServerCard {
     host: String,
     id: String,
     #[serde(skip_serializing_if = "String::is_empty")]
+    cluster: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
     domain: String,
     ver: String,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -37,6 +39,7 @@ impl ServerCard {
             name: facts.server_name.clone(),
             host: facts.bind_host.clone(),
             id: facts.server_id.clone(),
+            cluster: facts.cluster.clone(),
             domain: facts.domain.clone(),
             ver: facts.version.trim_start_matches('v').to_owned(),
             tags: facts.tags.clone(),
@@ -70,6 +73,10 @@ impl ServerCard {
 
     pub(super) fn host(&self) -> &str {
         &self.host
+    }
+
+    pub(super) fn cluster(&self) -> &str {
+        &self.cluster
     }
 
     pub(super) fn domain(&self) -> &str {
