@@ -526,14 +526,14 @@ fn storage_from_word(word: &str) -> Option<StorageKind> {
 
 fn decode_compression(value: &Value<'_>, into: &mut Compression) -> Result<Field, JsonError> {
     let word = match value {
-        Value::Null => return Ok(Field::Known),
+        Value::Null => "",
         Value::String(word) => word,
         Value::Number(_) => return Err(go_value_mismatch("number")),
         Value::Bool(_) => return Err(go_value_mismatch("bool")),
         Value::Array(_) => return Err(go_value_mismatch("array")),
         Value::Object(_) => return Err(go_value_mismatch("object")),
     };
-    *into = match &**word {
+    *into = match word {
         "none" => Compression::None,
         "s2" => Compression::S2,
         _ => return Err(JsonError(String::from("unknown compression algorithm"))),

@@ -25,6 +25,9 @@ pub struct Incoming<'a> {
 pub trait Interest {
     /// Whether a message to `subject` would find a subscriber.
     fn has_interest(&mut self, account: AccountId, subject: &[u8]) -> bool;
+
+    /// Whether it would find one in the queue of that name, or, if that is empty, one in none.
+    fn has_listener(&mut self, account: AccountId, subject: &[u8], queue: &[u8]) -> bool;
 }
 
 /// The world around one call.

@@ -15,6 +15,10 @@ impl Interest for Listeners {
     fn has_interest(&mut self, _: AccountId, subject: &[u8]) -> bool {
         self.0.iter().any(|pattern| matches(pattern, subject))
     }
+
+    fn has_listener(&mut self, account: AccountId, subject: &[u8], _: &[u8]) -> bool {
+        self.has_interest(account, subject)
+    }
 }
 
 /// An engine, and everything around it.

@@ -20,4 +20,6 @@ mod common;
 mod advisories;
 mod api;
 mod archives;
+mod consumers;
 mod feeds;
+mod streams;

@@ -225,6 +225,18 @@ impl Interest for Core {
         let behind = self.answered(account, subject);
         behind.is_some_and(|(account, reply)| self.has_interest(account, &reply))
     }
+
+    fn has_listener(&mut self, account: AccountId, subject: &[u8], queue: &[u8]) -> bool {
+        let Matched { plan, subscriptions, groups, .. } = self.router.matched(account, subject);
+        if !queue.is_empty() {
+            let named = plan.groups().iter().filter_map(|id| groups.get(*id));
+            return named.into_iter().any(|group| group.queue() == queue);
+        }
+        let is_live = |sub: SubId| !subscriptions[sub].draining;
+        !plan.remote().is_empty()
+            || plan.deliveries().iter().any(|delivery| is_live(delivery.sub))
+            || plan.shadows().iter().any(|delivery| is_live(delivery.shadow))
+    }
 }
 
 fn hash_of(token: Token, pattern: &[u8]) -> u64 {
@@ -294,6 +306,13 @@ pub(super) mod tests {
         assert_eq!(count, 1);
         assert!(core.has_interest(AccountId(0), b"inbox"));
         assert!(!core.has_interest(AccountId(0), b"outbox"));
+        assert!(core.has_listener(AccountId(0), b"inbox", b""));
+        assert!(!core.has_listener(AccountId(0), b"inbox", b"q"));
+        core.handle_received(key, b"SUB other q 6\r\n");
+        assert!(core.has_interest(AccountId(0), b"other"));
+        assert!(!core.has_listener(AccountId(0), b"other", b""));
+        assert!(core.has_listener(AccountId(0), b"other", b"q"));
+        assert!(!core.has_listener(AccountId(0), b"other", b"p"));
         core.publish_internal(&Outgoing {
             account: AccountId(0),
             to: b"inbox",

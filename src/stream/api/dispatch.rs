@@ -256,7 +256,11 @@ impl Engine {
 
     /// Says an answer, counts it, and tells auditors.
     pub(super) fn send(&mut self, request: &Request<'_>, answer: &Answer, ctx: &mut Context<'_>) {
-        if let Some(account) = self.shared.accounts.get_mut(&request.account) {
+        // What a consumer takes itself is neither counted nor audited.
+        let is_noted = (answer.is_error || request.verb.action != Action::MsgGet)
+            && request.verb.name != "CONSUMER.RESET";
+        let account = self.shared.accounts.get_mut(&request.account);
+        if let Some(account) = account.filter(|_| is_noted) {
             account.api_total += 1;
             account.api_errors += u64::from(answer.is_error);
         }
@@ -276,10 +280,7 @@ impl Engine {
                 },
             );
         }
-        // What a consumer takes itself is not audited.
-        let is_audited = (answer.is_error || request.verb.action != Action::MsgGet)
-            && request.verb.name != "CONSUMER.RESET";
-        if is_audited {
+        if is_noted {
             self.audit(request, answer, ctx);
         }
     }

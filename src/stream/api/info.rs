@@ -62,8 +62,10 @@ impl Engine {
                 true
             });
             if total > 0 {
-                page = (total, offset.min(total), SUBJECTS_MAX);
-                detail.subjects = Some((&asked.subjects_filter, page.1, SUBJECTS_MAX));
+                page = (total, offset, SUBJECTS_MAX);
+                if offset < total {
+                    detail.subjects = Some((&asked.subjects_filter, offset, SUBJECTS_MAX));
+                }
             }
         }
         let server = &self.shared.server;
@@ -82,7 +84,7 @@ impl Engine {
         let (total, offset) = (names.len(), clamp(asked.offset, names.len()));
         Ok(Answer::of(request.verb, Commit::NONE, |object| {
             write_page(object, total, offset, NAMES_MAX);
-            if names.is_empty() {
+            if offset >= total {
                 object.key("streams").extend_from_slice(b"null");
                 return;
             }

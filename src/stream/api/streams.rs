@@ -22,7 +22,9 @@ impl Engine {
         request: &Request<'_>,
         ctx: &mut Context<'_>,
     ) -> Result<Answer, ApiError> {
-        let asked = self.config_request(request)?;
+        let asked = StreamConfigRequest::decode(request.payload, self.shared.strict);
+        let asked = asked.map_err(bad_json)?;
+        is_named(&asked.config.name, request)?;
         let mut config = asked.config;
         if config.name.contains(['/', '\\']) {
             return Err(ApiError::STREAM_NAME_CONTAINS_PATH_SEPARATORS);
@@ -65,10 +67,12 @@ impl Engine {
         request: &Request<'_>,
         ctx: &mut Context<'_>,
     ) -> Result<Answer, ApiError> {
-        let asked = self.config_request(request)?;
+        let asked = StreamConfigRequest::decode(request.payload, self.shared.strict);
+        let asked = asked.map_err(bad_json)?;
         let mut config = asked.config;
         let limits = self.account_limits(request.account)?;
         self.check_config(request.account, &limits, &mut config, asked.pedantic)?;
+        is_named(&config.name, request)?;
         let index =
             self.find_stream(request.account, request.stream).ok_or(ApiError::STREAM_NOT_FOUND)?;
         let stream = self.streams.get(index).ok_or(ApiError::STREAM_NOT_FOUND)?;
@@ -126,15 +130,6 @@ impl Engine {
             write_info(object, stream, server, &StateDetail::default(), cluster, ctx.now);
             object.bool_some("did_create", did_create);
         })
-    }
-
-    fn config_request(&self, request: &Request<'_>) -> Result<StreamConfigRequest, ApiError> {
-        let asked =
-            StreamConfigRequest::decode(request.payload, self.shared.strict).map_err(bad_json)?;
-        if asked.config.name != request.stream {
-            return Err(ApiError::STREAM_MISMATCH);
-        }
-        Ok(asked)
     }
 
     pub(super) fn account_limits(&self, account: AccountId) -> Result<JetStreamLimits, ApiError> {
@@ -288,6 +283,15 @@ impl Engine {
         let (consumers, mut view) = stream.split(shared);
         consumers.stream_updated(&mut view, ctx);
         stream.settle(shared);
+    }
+}
+
+/// The stream is named as the subject of the request names it.
+fn is_named(name: &str, request: &Request<'_>) -> Result<(), ApiError> {
+    if name == request.stream {
+        Ok(())
+    } else {
+        Err(ApiError::STREAM_MISMATCH)
     }
 }
 

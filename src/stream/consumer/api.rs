@@ -166,6 +166,10 @@ impl Consumers {
         if config.durable_name.len() > NAME_MAX {
             return Err(ApiError::CONSUMER_NAME_TOO_LONG.with(NAME_MAX.to_string()));
         }
+        if config.name.len() > NAME_MAX {
+            // What nats-server says when its file system refuses the name.
+            return Err(ApiError::CONSUMER_CREATE.with("error creating store for consumer"));
+        }
         self.check_work_queue(None, &config, view)?;
         let mut name = config.name.clone();
         while name.is_empty() || self.by_name.contains_key(&name) {
@@ -203,9 +207,7 @@ impl Consumers {
             return Err(ApiError::CONSUMER_ALREADY_EXISTS);
         }
         check_update(&current, &config)?;
-        if config.deliver_subject != current.deliver_subject
-            && ctx.interest.has_interest(view.account, current.deliver_subject.as_bytes())
-        {
+        if config.deliver_subject != current.deliver_subject && consumer.is_heard(view, ctx) {
             return Err(ApiError::CONSUMER_NAME_EXIST);
         }
         self.check_work_queue(Some(index), &config, view)?;
@@ -274,7 +276,7 @@ impl Consumers {
         &mut self,
         call: &ApiCall<'_>,
         view: &mut StreamView<'_>,
-        ctx: &Context<'_>,
+        ctx: &mut Context<'_>,
         body: &mut Vec<u8>,
     ) -> Result<(), ApiError> {
         let offset = read_offset(call)?;
@@ -287,7 +289,8 @@ impl Consumers {
             let index = self.by_name.get(name).copied().unwrap_or(u32::MAX);
             if let Some(consumer) = self.get_mut(index) {
                 let mut inner = Object::open(array.element());
-                info::write(&mut inner, consumer, view, ctx.now, &[], false);
+                consumer.drop_unheard(view, ctx);
+                info::write(&mut inner, consumer, view, ctx.now, &[]);
                 inner.close();
             }
         }
@@ -303,7 +306,7 @@ impl Consumers {
         for index in indices {
             if let Some(consumer) = self.get_mut(index) {
                 let mut inner = Object::open(array.element());
-                info::write(&mut inner, consumer, view, now, &[], false);
+                info::write(&mut inner, consumer, view, now, &[]);
                 inner.close();
             }
         }
@@ -488,16 +491,16 @@ impl Consumers {
         index: u32,
         verb: &str,
         view: &mut StreamView<'_>,
-        ctx: &Context<'_>,
+        ctx: &mut Context<'_>,
         body: &mut Vec<u8>,
         reset_seq: Option<u64>,
     ) {
         let extra = view.server.response_metadata();
         let Some(consumer) = self.get_mut(index) else { return };
+        consumer.drop_unheard(view, ctx);
         let mut object = Object::open(body);
         start(&mut object, verb);
-        let is_created = verb.ends_with("CREATE");
-        info::write(&mut object, consumer, view, ctx.now, &extra, is_created);
+        info::write(&mut object, consumer, view, ctx.now, &extra);
         if let Some(seq) = reset_seq {
             object.uint("reset_seq", seq);
         }
@@ -509,6 +512,7 @@ impl Consumer {
     /// Starts anew at `seq`.
     fn start_at(&mut self, seq: u64) {
         self.unacked.clear();
+        self.given_up = 0;
         self.redelivery.clear();
         self.cursor = super::cursor::Cursor::new(seq);
         let before = Mark { stream_seq: seq.saturating_sub(1), ..Mark::default() };

@@ -390,7 +390,6 @@ fn decode_priority(value: &Value<'_>, into: &mut PriorityPolicy) -> Result<Field
         PriorityPolicy::Prioritized,
     ];
     let read = match value {
-        Value::Null => return Ok(Field::Known),
         Value::String(word) => all.into_iter().find(|policy| policy.word() == word),
         _ => None,
     };
@@ -400,7 +399,6 @@ fn decode_priority(value: &Value<'_>, into: &mut PriorityPolicy) -> Result<Field
 
 fn decode_action(value: &Value<'_>, into: &mut ConsumerAction) -> Result<Field, JsonError> {
     let word = match value {
-        Value::Null => return Ok(Field::Known),
         Value::String(word) => Some(&**word),
         _ => None,
     };

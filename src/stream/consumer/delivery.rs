@@ -97,7 +97,7 @@ impl Consumer {
         if !self.is_bound {
             return false;
         }
-        if !ctx.interest.has_interest(view.account, self.config.deliver_subject.as_bytes()) {
+        if !self.is_heard(view, ctx) {
             self.unbind(ctx.now);
             return false;
         }
@@ -409,6 +409,7 @@ impl Consumer {
         entry: &Unacked,
     ) {
         self.unacked.remove(entry.stream_seq);
+        self.given_up += u64::from(entry.deliveries > 1);
         self.note_done(entry.stream_seq);
         self.advise_max_deliveries(view, ctx, entry);
     }

@@ -6,14 +6,12 @@ use crate::stream::json::Object;
 use crate::stream::StreamView;
 
 /// Adds the keys of a consumer's description, `extra` among the metadata of its configuration.
-/// Whether somebody listens is left to be asked for where `is_created` says so.
 pub(super) fn write(
     object: &mut Object<'_>,
     consumer: &mut Consumer,
     view: &mut StreamView<'_>,
     now: u64,
     extra: &[(&str, &str)],
-    is_created: bool,
 ) {
     let left = consumer.cursor.left(view.store, &consumer.filters);
     object.string("stream_name", view.name());
@@ -23,12 +21,14 @@ pub(super) fn write(
     write_mark(object, "delivered", &consumer.delivered);
     write_mark(object, "ack_floor", &consumer.ack_floor);
     object.uint("num_ack_pending", consumer.unacked.len() as u64);
-    let redelivered =
-        if consumer.config.max_deliver == 1 { 0 } else { consumer.unacked.redelivered_len() };
-    object.uint("num_redelivered", redelivered as u64);
+    let redelivered = match consumer.config.max_deliver {
+        1 => 0,
+        _ => consumer.unacked.redelivered_len() as u64 + consumer.given_up,
+    };
+    object.uint("num_redelivered", redelivered);
     object.uint("num_waiting", consumer.waiting.len() as u64);
     object.uint("num_pending", left);
-    object.bool_some("push_bound", consumer.is_bound && !is_created);
+    object.bool_some("push_bound", consumer.is_bound);
     if let Some(until) = consumer.paused_until(now) {
         object.bool("paused", true);
         object.uint("pause_remaining", until - now);

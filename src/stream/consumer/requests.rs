@@ -188,7 +188,8 @@ impl Consumer {
         }
     }
 
-    fn drop_unheard(&mut self, view: &StreamView<'_>, ctx: &mut Context<'_>) {
+    /// Drops requests that nobody waits for any more.
+    pub(super) fn drop_unheard(&mut self, view: &StreamView<'_>, ctx: &mut Context<'_>) {
         let mut at = 0;
         while let Some(request) = self.waiting.get_mut(at) {
             if ctx.interest.has_interest(view.account, &request.reply) {

@@ -10,7 +10,7 @@ use super::unacked::UnackedMessages;
 use super::validate::sampling;
 use super::waiting::WaitingQueue;
 use crate::store::{Message, StreamStore};
-use crate::stream::StreamView;
+use crate::stream::{Context, StreamView};
 
 /// A place in the sequence of deliveries.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -51,6 +51,8 @@ pub(super) struct Consumer {
     pub(super) delivered: Mark,
     pub(super) ack_floor: Mark,
     pub(super) unacked: UnackedMessages,
+    /// Messages that were given up after redeliveries, in this run of the server.
+    pub(super) given_up: u64,
     /// Sequences to be delivered again. One that is no longer unacked, or not marked as queued,
     /// is passed over.
     pub(super) redelivery: VecDeque<u64>,
@@ -114,6 +116,7 @@ impl Consumer {
             cursor: Cursor::new(1),
             delivered: Mark::default(),
             ack_floor: Mark::default(),
+            given_up: 0,
             unacked: UnackedMessages::new(),
             redelivery: VecDeque::new(),
             waiting: WaitingQueue::default(),
@@ -204,6 +207,12 @@ impl Consumer {
         }
     }
 
+    /// Whether somebody listens to a push consumer.
+    pub(super) fn is_heard(&self, view: &StreamView<'_>, ctx: &mut Context<'_>) -> bool {
+        let (to, queue) = (&self.config.deliver_subject, &self.config.deliver_group);
+        ctx.interest.has_listener(view.account, to.as_bytes(), queue.as_bytes())
+    }
+
     /// Messages are remembered until they are acknowledged.
     pub(super) fn needs_acks(&self) -> bool {
         self.config.ack_policy != AckPolicy::None
@@ -264,14 +273,18 @@ impl Consumer {
         self.unacked.get(seq).is_some()
     }
 
-    /// Brings the ack floor to just below the first message that is not acknowledged.
+    /// Brings the ack floor to just below the first message that is not acknowledged. Where that
+    /// lies in the stream is told only once a delivery below it is done: what filters have passed
+    /// over does not count.
     pub(super) fn settle_floor(&mut self) {
         let (consumer_seq, stream_seq) = match self.unacked.first() {
             Some(first) => (first.consumer_seq - 1, first.stream_seq.saturating_sub(1)),
             None => (self.delivered.consumer_seq, self.delivered.stream_seq),
         };
-        self.ack_floor.consumer_seq = self.ack_floor.consumer_seq.max(consumer_seq);
-        self.ack_floor.stream_seq = self.ack_floor.stream_seq.max(stream_seq);
+        if consumer_seq > self.ack_floor.consumer_seq || self.unacked.first().is_none() {
+            self.ack_floor.consumer_seq = self.ack_floor.consumer_seq.max(consumer_seq);
+            self.ack_floor.stream_seq = self.ack_floor.stream_seq.max(stream_seq);
+        }
     }
 
     /// Messages whose removal by purge or limits this consumer did not see one by one are

@@ -482,8 +482,7 @@ impl Consumers {
         if !consumer.config.is_push() {
             return;
         }
-        let subject = consumer.config.deliver_subject.as_bytes();
-        let is_heard = ctx.interest.has_interest(view.account, subject);
+        let is_heard = consumer.is_heard(view, ctx);
         if is_heard && !consumer.is_bound {
             consumer.is_bound = true;
             consumer.active_at = ctx.now;
@@ -506,8 +505,7 @@ impl Consumers {
         if !beats && !looks {
             return;
         }
-        let to = consumer.config.deliver_subject.as_bytes();
-        if !ctx.interest.has_interest(view.account, to) {
+        if !consumer.is_heard(view, ctx) {
             consumer.unbind(ctx.now);
             return;
         }
@@ -515,6 +513,7 @@ impl Consumers {
             consumer.active_at = ctx.now;
         }
         if beats {
+            let to = consumer.config.deliver_subject.as_bytes();
             let last = (consumer.delivered.consumer_seq, consumer.delivered.stream_seq);
             status::heartbeat(ctx, gate, view.account, to, last, consumer.flow.asked());
             consumer.heartbeat_at = consumer.next_heartbeat(ctx.now);
@@ -538,8 +537,7 @@ impl Consumers {
             return false;
         }
         let is_used = if consumer.config.is_push() {
-            let to = consumer.config.deliver_subject.as_bytes();
-            ctx.interest.has_interest(view.account, to)
+            consumer.is_heard(view, ctx)
         } else {
             !consumer.waiting.is_empty()
                 || consumer.unacked.next_due().is_some_and(|due| due > ctx.now)

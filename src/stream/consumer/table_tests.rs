@@ -160,6 +160,20 @@ fn acks_move_the_floor_to_the_first_message_without_one() {
     assert_eq!(stream.number("c", "ack_floor.stream_seq"), 6);
 }
 
+// What filters have passed over is below the floor only once a delivery is.
+#[test]
+fn acks_out_of_order_leave_the_floor_where_it_is() {
+    let mut stream = explicit(6, r#","filter_subject":"p.a""#);
+    stream.publish("p.a", "1");
+    stream.publish("p.a", "2");
+    stream.next("c", "2", "r");
+    let acks = stream.acks();
+    stream.ack("c", &acks[1], "+ACK", "");
+    assert_eq!(stream.number("c", "ack_floor.stream_seq"), 0);
+    stream.ack("c", &acks[0], "+ACK", "");
+    assert_eq!(stream.number("c", "ack_floor.stream_seq"), 8);
+}
+
 #[test]
 fn an_ack_of_what_never_was_is_not_answered() {
     let mut stream = explicit(1, "");

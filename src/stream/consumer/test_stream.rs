@@ -31,6 +31,10 @@ impl Interest for Deaf {
     fn has_interest(&mut self, _: AccountId, subject: &[u8]) -> bool {
         !self.0.contains(std::str::from_utf8(subject).unwrap())
     }
+
+    fn has_listener(&mut self, account: AccountId, subject: &[u8], _: &[u8]) -> bool {
+        self.has_interest(account, subject)
+    }
 }
 
 #[derive(Debug)]

@@ -69,8 +69,9 @@ pub(super) fn fill_in(
             pedantic("first backoff value has to equal batch AckWait")?;
         }
         config.ack_wait = *first;
-    }
-    if config.ack_wait == 0 && matches!(config.ack_policy, AckPolicy::Explicit | AckPolicy::All) {
+    } else if config.ack_wait == 0
+        && matches!(config.ack_policy, AckPolicy::Explicit | AckPolicy::All)
+    {
         config.ack_wait = ACK_WAIT;
     }
     if config.ack_policy == AckPolicy::FlowControl && config.is_push() && !around.pedantic {

@@ -250,7 +250,8 @@ impl Decoder {
         Ok(Field::Known)
     }
 
-    /// One of a set of words, read by `from`; a complaint of the common form otherwise.
+    /// One of a set of words, read by `from`; a complaint of the common form otherwise, for null,
+    /// too.
     ///
     /// # Errors
     /// It is none of them.
@@ -261,7 +262,6 @@ impl Decoder {
         into: &mut T,
     ) -> Result<Field, JsonError> {
         let read = match value {
-            Value::Null => return Ok(Field::Known),
             Value::String(text) => from(text),
             _ => None,
         };

@@ -1,0 +1,48 @@
+//! Streams as `STREAM.INFO`, `STREAM.NAMES` and the account's figures show them.
+
+use serde_json::{json, Value};
+
+use crate::api::Api;
+use crate::common::Broker;
+
+#[test]
+fn a_page_behind_the_last_entry_is_told_as_asked_for() {
+    let store = tempfile::tempdir().unwrap();
+    let broker = Broker::start(&["-js", "-sd", store.path().to_str().unwrap()]);
+    let mut api = Api::open(&broker);
+    api.done("STREAM.CREATE.S", &json!({"name": "S", "subjects": ["s.>"]}));
+    api.put("s.1", "", b"x");
+    let names = api.done("STREAM.NAMES", &json!({"offset": 1}));
+    assert_eq!((&names["streams"], &names["offset"]), (&Value::Null, &json!(1)));
+    assert!(names.as_object().unwrap().contains_key("streams"));
+    let info = api.done("STREAM.INFO.S", &json!({"subjects_filter": ">", "offset": 7}));
+    assert_eq!((&info["total"], &info["offset"]), (&json!(1), &json!(7)));
+    assert_eq!(info["state"].get("subjects"), None);
+}
+
+#[test]
+fn an_update_without_a_name_is_refused_for_that() {
+    let store = tempfile::tempdir().unwrap();
+    let broker = Broker::start(&["-js", "-sd", store.path().to_str().unwrap()]);
+    let mut api = Api::open(&broker);
+    api.done("STREAM.CREATE.S", &json!({"name": "S"}));
+    let text = "stream name is required and can not contain '.', '*', '>', '\\', '/'";
+    assert_eq!(api.refused("STREAM.UPDATE.S", &json!({})), (10052, text.to_owned()));
+    assert_eq!(api.refused("STREAM.UPDATE.S", &json!({"name": "T"})).0, 10056);
+    assert_eq!(api.refused("STREAM.CREATE.S", &json!({})).0, 10056);
+}
+
+#[test]
+fn messages_that_are_read_are_no_calls_of_the_api() {
+    let store = tempfile::tempdir().unwrap();
+    let broker = Broker::start(&["-js", "-sd", store.path().to_str().unwrap()]);
+    let mut api = Api::open(&broker);
+    api.done("STREAM.CREATE.S", &json!({"name": "S"}));
+    api.put("S", "", b"x");
+    let before = api.done("INFO", &Value::Null)["api"]["total"].as_u64().unwrap();
+    api.done("STREAM.MSG.GET.S", &json!({"seq": 1}));
+    api.refused("STREAM.MSG.GET.S", &json!({"seq": 2}));
+    let after = api.done("INFO", &Value::Null)["api"].clone();
+    assert_eq!(after["total"], before + 2);
+    assert_eq!(after["errors"], 1);
+}
