@@ -5,13 +5,13 @@
 //! as `remote_feed` says. A mirror keeps sequences and times and goes on after its last message; a
 //! source gives new ones, and goes on after what the last `Nats-Stream-Source` header of it says.
 
-use super::config::{Retention, StreamConfig, StreamSource};
+use super::config::{Discard, Retention, StreamConfig, StreamSource};
 use super::counter;
 use super::dedup::take;
 use super::engine::Engine;
 use super::expiry::Ttl;
 use super::nuid::short_hash;
-use super::publish::{check_rollup, enforce_limits, roll_up, store_record};
+use super::publish::{check_rollup, check_room, enforce_limits, roll_up, store_record, Accepted};
 use super::publish_headers::{parse_uint, write_header, PublishHeaders};
 use super::remote_feed::Remote;
 use super::shared::Shared;
@@ -41,6 +41,10 @@ pub(super) struct Feed {
     pub(super) active: u64,
     /// Messages yet to be taken.
     pub(super) lag: u64,
+    /// When it was found that the account has no stream of that name; 0: it has.
+    pub(super) missing_since: u64,
+    /// When a message that there was no room for is tried again; 0: there is none.
+    pub(super) retry_at: u64,
     patterns: Vec<Box<[u8]>>,
     mappings: Vec<Option<Transform>>,
     /// How filters and destinations are spelt in headers.
@@ -102,6 +106,8 @@ impl Feed {
             identity: String::new(),
             active: 0,
             lag: 0,
+            missing_since: 0,
+            retry_at: 0,
             mappings: transforms.collect(),
             patterns,
             filter,
@@ -224,17 +230,23 @@ impl Engine {
         for index in &indices {
             let Some(stream) = self.streams.get_mut(*index) else { continue };
             stream.followers.clear();
-            let local = stream.feeds.iter().filter(|feed| feed.remote.is_none());
-            edges.extend(local.map(|feed| (feed.origin.clone(), *index)));
+            for feed in stream.feeds.iter_mut().filter(|feed| feed.remote.is_none()) {
+                feed.missing_since = ctx.now;
+                edges.push((feed.origin.clone(), *index));
+            }
             if stream.feeds.iter().any(|feed| feed.remote.is_some()) {
                 self.arm(*index, ctx.now);
             }
         }
-        for (origin, follower) in edges {
+        for (name, follower) in edges {
             let entry = self.shared.accounts.get(&account);
-            let Some(origin) = entry.and_then(|entry| entry.streams.get(origin.as_str())) else {
+            let Some(origin) = entry.and_then(|entry| entry.streams.get(name.as_str())) else {
                 continue;
             };
+            if let Some(stream) = self.streams.get_mut(follower) {
+                let feeds = stream.feeds.iter_mut().filter(|feed| feed.origin == name);
+                feeds.for_each(|feed| feed.missing_since = 0);
+            }
             if let Some(stream) = self.streams.get_mut(*origin) {
                 if !stream.followers.contains(&follower) {
                     stream.followers.push(follower);
@@ -265,7 +277,8 @@ impl Engine {
     /// Lets a stream take what those it is fed by have.
     pub(super) fn feed(&mut self, index: StreamIndex, ctx: &mut Context<'_>) {
         let Some(stream) = self.streams.get_mut(index) else { return };
-        if !std::mem::take(&mut stream.is_hungry) {
+        let tries_again = stream.feeds.iter().any(|feed| (1..=ctx.now).contains(&feed.retry_at));
+        if !std::mem::take(&mut stream.is_hungry) && !tries_again {
             return;
         }
         let account = stream.account;
@@ -298,6 +311,7 @@ impl Engine {
         let mut message = std::mem::take(&mut self.shared.message);
         let mut bytes = 0;
         let mut has_more = false;
+        feed.retry_at = 0;
         for taken in 0..=MESSAGES_MAX {
             let Some(stream) = self.streams.get_mut(origin) else { break };
             let Some(seq) = stream.store.first_matching(feed.filters(), feed.next) else { break };
@@ -312,14 +326,17 @@ impl Engine {
             }
             bytes += message.headers().len() + message.payload().len();
             let Some(stream) = self.streams.get_mut(index) else { break };
-            take_over(stream, &mut self.shared, feed, &message, ctx);
+            if !take_over(stream, &mut self.shared, feed, &message, ctx) {
+                feed.retry_at = ctx.now.saturating_add(RETRY);
+                break;
+            }
             feed.next = seq + 1;
             feed.active = ctx.now;
             self.release(origin, seq, message.subject());
         }
         self.shared.message = message;
         let stream = self.streams.get_mut(origin);
-        feed.lag = match stream.filter(|_| has_more) {
+        feed.lag = match stream.filter(|_| has_more || feed.retry_at > 0) {
             Some(stream) => stream.store.count_matching(feed.filters(), feed.next),
             None => 0,
         };
@@ -377,18 +394,18 @@ fn first_wanted(origin: &mut Stream, feed: &Feed) -> u64 {
     .max(1)
 }
 
-/// Stores a message of an origin.
+/// Stores a message of an origin; `false` if there is no room for it.
 pub(super) fn take_over(
     stream: &mut Stream,
     shared: &mut Shared,
     feed: &Feed,
     message: &Message,
     ctx: &mut Context<'_>,
-) {
+) -> bool {
     if feed.is_mirror {
-        mirror(stream, shared, feed, message, ctx);
+        mirror(stream, shared, feed, message, ctx)
     } else {
-        source(stream, shared, feed, message, ctx);
+        source(stream, shared, feed, message, ctx)
     }
 }
 
@@ -399,7 +416,7 @@ fn mirror(
     feed: &Feed,
     message: &Message,
     ctx: &mut Context<'_>,
-) {
+) -> bool {
     let mut subject = std::mem::take(&mut shared.subject);
     subject.clear();
     feed.map(message.subject(), shared.nuid.number(), &mut subject);
@@ -409,9 +426,16 @@ fn mirror(
     if message.seq > stream.store.extent().last_seq + 1 {
         stream.store.skip_to(message.seq);
     }
-    store(stream, shared, message.time, &subject, &block, message.payload(), ctx);
+    let record = Record {
+        time: message.time,
+        subject: &subject,
+        headers: &block,
+        payload: message.payload(),
+    };
+    let stored = store(stream, shared, &record, ctx);
     shared.subject = subject;
     shared.headers = block;
+    stored.is_some()
 }
 
 /// Stores a message as a new one that says where it came from.
@@ -421,14 +445,20 @@ fn source(
     feed: &Feed,
     message: &Message,
     ctx: &mut Context<'_>,
-) {
+) -> bool {
     let id = PublishHeaders::read(message.headers()).msg_id.filter(|id| !id.is_empty());
     if id.is_some_and(|id| stream.dedup.find(id, ctx.now).is_some()) {
-        return;
+        return true;
     }
     let mut subject = std::mem::take(&mut shared.subject);
     subject.clear();
     feed.map(message.subject(), shared.nuid.number(), &mut subject);
+    if let Some(transform) = &stream.derived.transform {
+        let mut mapped = Vec::new();
+        if transform.apply(&subject, shared.nuid.number(), &mut mapped) {
+            subject = mapped;
+        }
+    }
     let mut block = std::mem::take(&mut shared.headers);
     block.clear();
     let mut from = [feed.label.as_str(), &message.seq.to_string()].join(" ").into_bytes();
@@ -443,40 +473,53 @@ fn source(
         .config
         .allow_msg_counter
         .then(|| counter::take_over(stream, shared, (&feed.origin, message), &subject, &mut block));
+    let mut has_room = true;
     // A counter takes nothing that counts nothing.
     if !matches!(counted, Some(None)) {
         let body = counted.flatten();
         let payload = body.as_deref().unwrap_or_else(|| message.payload());
         let time = ctx.now.max(stream.store.extent().last_time);
-        let seq = store(stream, shared, time, &subject, &block, payload, ctx);
-        if let Some(id) = id {
+        let record = Record { time, subject: &subject, headers: &block, payload };
+        let stored = store(stream, shared, &record, ctx);
+        if let (Some(id), Some(seq)) = (id, stored) {
             stream.dedup.insert(id, seq, time);
         }
+        has_room = stored.is_some();
     }
     shared.subject = subject;
     shared.headers = block;
+    has_room
 }
 
+/// Stores a message as the next one: its sequence, or `None` if there is no room for it. One that
+/// nobody wants takes a sequence and is gone.
 fn store(
     stream: &mut Stream,
     shared: &mut Shared,
-    time: u64,
-    subject: &[u8],
-    headers: &[u8],
-    payload: &[u8],
+    record: &Record<'_>,
     ctx: &mut Context<'_>,
-) -> u64 {
-    let asked = PublishHeaders::read(headers);
-    let record = Record { time, subject, headers, payload };
-    let ttl = asked.ttl.and_then(Ttl::parse).filter(|_| stream.config.allow_msg_ttl);
+) -> Option<u64> {
+    let subject = record.subject;
+    if !stream.keeps(subject) {
+        let seq = stream.store.extent().last_seq + 1;
+        stream.store.skip_to(seq + 1);
+        return Some(seq);
+    }
+    let asked = PublishHeaders::read(record.headers);
     // A roll-up that was allowed where it was published rolls up here too, if that is allowed here.
     let rollup = check_rollup(&asked, stream).unwrap_or_default();
+    let ttl = asked.ttl.and_then(Ttl::parse).filter(|_| stream.config.allow_msg_ttl);
+    if stream.config.discard == Discard::New {
+        let (headers, payload) = (record.headers, record.payload);
+        let accepted = Accepted { subject, headers, payload, msg_id: None, ttl: None, rollup };
+        check_room(stream, shared, &accepted).ok()?;
+    }
     stream.store.begin_group();
-    let seq = store_record(stream, shared, &record, ttl, ctx);
+    let seq = store_record(stream, shared, record, ttl, ctx);
     roll_up(stream, shared, rollup, subject, seq);
     enforce_limits(stream, shared, subject);
     stream.store.end_group();
-    seq
+    Some(seq)
 }
 
 /// Appends the headers of a message that is taken over, with where it came from, if that is said.
@@ -508,5 +551,7 @@ const VERSION_LINE: &[u8] = b"NATS/1.0\r\n";
 
 /// Messages that are taken from an origin at a time.
 const MESSAGES_MAX: usize = 256;
+/// Nanoseconds after which a message is tried again that there was no room for.
+const RETRY: u64 = 1_000_000_000;
 /// Bytes that are taken from an origin at a time, about.
 const BYTES_MAX: usize = 1 << 20;

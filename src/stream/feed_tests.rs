@@ -100,3 +100,56 @@ fn a_source_goes_on_where_it_was() {
     world.advance(0);
     assert_eq!(world.bodies("S"), listed(&[(1, "o.1"), (2, "o.2"), (3, "o.3")]));
 }
+
+#[test]
+fn the_transform_of_a_stream_holds_for_what_it_is_fed() {
+    let mut world = World::new();
+    world.create("O", r#""subjects":["o.>"]"#);
+    world.create("S", r#""sources":[{"name":"O"}],"subject_transform":{"src":"o.>","dest":"t.>"}"#);
+    world.put("o.1", &[], "x");
+    world.advance(0);
+    assert_eq!(world.bodies("S"), listed(&[(1, "t.1")]));
+}
+
+#[test]
+fn what_nobody_wants_is_not_kept_by_interest() {
+    let mut world = World::new();
+    world.create("O", r#""subjects":["o.>"]"#);
+    world.create("S", r#""sources":[{"name":"O"}],"retention":"interest""#);
+    world.put("o.1", &[], "x");
+    world.advance(0);
+    let info = world.api("STREAM.INFO.S", "");
+    assert!(info.contains(r#""messages":0,"bytes":0,"first_seq":2,"#), "{info}");
+}
+
+#[test]
+fn what_has_no_room_waits_for_it() {
+    let mut world = World::new();
+    world.create("O", r#""subjects":["o.>"]"#);
+    world.create("S", r#""sources":[{"name":"O"}],"max_msgs":2,"discard":"new""#);
+    world.create("M", r#""mirror":{"name":"O"},"max_msgs":2,"discard":"new""#);
+    for number in 1..=3 {
+        world.put(&format!("o.{number}"), &[], "x");
+    }
+    world.advance(0);
+    let kept = listed(&[(1, "o.1"), (2, "o.2")]);
+    assert_eq!((world.bodies("S"), world.bodies("M")), (kept.clone(), kept));
+    let info = world.api("STREAM.INFO.S", "");
+    assert!(info.contains(r#""sources":[{"name":"O","lag":1,"seq":2,"#), "{info}");
+    world.api("STREAM.MSG.DELETE.S", r#"{"seq":1}"#);
+    world.advance(2_000_000_000);
+    assert_eq!(world.bodies("S"), listed(&[(2, "o.2"), (3, "o.3")]));
+}
+
+#[test]
+fn an_origin_that_is_not_there_is_told() {
+    let mut world = World::new();
+    world.create("S", r#""sources":[{"name":"O"}]"#);
+    let error = r#""error":{"code":404,"err_code":10059,"description":"stream not found"}"#;
+    world.advance(1);
+    let info = world.api("STREAM.INFO.S", "");
+    assert!(info.contains(error), "{info}");
+    world.create("O", r#""subjects":["o.>"]"#);
+    let info = world.api("STREAM.INFO.S", "");
+    assert!(!info.contains("error"), "{info}");
+}

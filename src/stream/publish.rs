@@ -555,7 +555,7 @@ pub(super) fn store_record(
 }
 
 /// Whether a stream that refuses what exceeds its limits has room.
-fn check_room(
+pub(super) fn check_room(
     stream: &mut Stream,
     shared: &mut Shared,
     message: &Accepted<'_>,

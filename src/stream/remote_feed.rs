@@ -383,9 +383,12 @@ fn take_delivery(
             payload: incoming.payload,
         },
     );
-    feed::take_over(stream, shared, feed, &message, ctx);
-    feed.next = place.stream_seq.saturating_add(1);
+    let has_room = feed::take_over(stream, shared, feed, &message, ctx);
     shared.message = message;
+    if !has_room {
+        return Step::StartOver;
+    }
+    feed.next = place.stream_seq.saturating_add(1);
     Step::Goes
 }
 

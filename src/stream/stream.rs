@@ -285,6 +285,7 @@ impl Stream {
         also(self.next_aged());
         also(self.snapshots.next_deadline());
         also(self.feeds.iter().filter_map(|feed| Some(feed.remote.as_ref()?.deadline())).min());
+        also(self.feeds.iter().map(|feed| feed.retry_at).filter(|at| *at > 0).min());
         deadline
     }
 }

@@ -3,7 +3,7 @@
 use serde_json::{json, Value};
 
 use crate::api::Api;
-use crate::common::Broker;
+use crate::common::{config, Broker};
 
 #[test]
 fn a_page_behind_the_last_entry_is_told_as_asked_for() {
@@ -45,4 +45,25 @@ fn messages_that_are_read_are_no_calls_of_the_api() {
     let after = api.done("INFO", &Value::Null)["api"].clone();
     assert_eq!(after["total"], before + 2);
     assert_eq!(after["errors"], 1);
+}
+
+#[test]
+fn a_stream_without_a_size_needs_a_byte_that_nobody_has_reserved() {
+    let store = tempfile::tempdir().unwrap();
+    let broker = config(&format!(
+        "jetstream {{ store_dir: {:?} }}\nno_auth_user: u\n\
+         accounts {{ A {{ jetstream {{ max_mem: 2000, max_file: 2000 }}, users [ {{ user: u, password: p }} ] }} }}",
+        store.path()
+    ));
+    let mut api = Api::open(&broker);
+    for (storage, code) in [("file", 10047), ("memory", 10028)] {
+        let full = json!({"name": "A", "subjects": ["a"], "storage": storage, "max_bytes": 2000});
+        let none = json!({"name": "B", "subjects": ["b"], "storage": storage});
+        api.done("STREAM.CREATE.B", &none);
+        api.done("STREAM.CREATE.A", &full);
+        api.done("STREAM.UPDATE.B", &json!({"name": "B", "subjects": ["c"], "storage": storage}));
+        api.done("STREAM.DELETE.B", &Value::Null);
+        assert_eq!(api.refused("STREAM.CREATE.B", &none).0, code);
+        api.done("STREAM.DELETE.A", &Value::Null);
+    }
 }

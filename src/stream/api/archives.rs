@@ -99,7 +99,7 @@ impl Engine {
         if config.num_replicas > 1 {
             return Err(ApiError::STREAM_REPLICAS_NOT_SUPPORTED);
         }
-        self.check_reservation(request.account, &limits, &config, 0)?;
+        self.check_reservation(request.account, &limits, &config, Some(0))?;
         let room = self.room(request.account, &limits, config.storage);
         if bytes > room {
             return Err(no_room(config.storage));
@@ -122,7 +122,7 @@ impl Engine {
         if self.find_stream(account, &config.name).is_some() {
             return Err(ApiError::STREAM_NAME_EXIST_RESTORE_FAILED);
         }
-        self.check_reservation(account, &limits, config, 0)?;
+        self.check_reservation(account, &limits, config, Some(0))?;
         self.check_overlap(account, config)
     }
 

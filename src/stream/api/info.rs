@@ -224,6 +224,8 @@ fn write_feeds(object: &mut Object<'_>, stream: &Stream, now: u64) {
         let remote = feed.and_then(|feed| feed.remote.as_ref());
         if let Some(error) = remote.and_then(|remote| remote.error()) {
             error.write(inner.key("error"));
+        } else if feed.is_some_and(|feed| (1..now).contains(&feed.missing_since)) {
+            ApiError::STREAM_NOT_FOUND.write(inner.key("error"));
         }
         inner.string_some("filter_subject", &source.filter_subject);
         if !source.subject_transforms.is_empty() {

@@ -52,7 +52,7 @@ impl Engine {
             }
             return Ok(self.info_answer(request, stream, "", true, ctx));
         }
-        self.check_reservation(request.account, &limits, &config, 0)?;
+        self.check_reservation(request.account, &limits, &config, None)?;
         self.check_overlap(request.account, &config)?;
         check_filters(&config)?;
         let index = self.add_stream(request.account, config, ctx)?;
@@ -88,7 +88,7 @@ impl Engine {
             return Err(ApiError::STREAM_UPDATE
                 .with(format!("change to limits violates consumers: {names}")));
         }
-        self.check_reservation(request.account, &limits, &config, reserved)?;
+        self.check_reservation(request.account, &limits, &config, Some(reserved))?;
         self.check_overlap(request.account, &config)?;
         self.apply_update(index, config, ctx);
         self.refresh_feeds(request.account, ctx);
@@ -153,17 +153,19 @@ impl Engine {
         check(config, &rules)
     }
 
-    /// Whether the bytes a stream reserves are there; `before` is what it has reserved.
+    /// Whether the bytes a stream reserves are there; `before` is what it has reserved, if it is
+    /// not new. A new one that reserves none needs one byte of its account.
     pub(super) fn check_reservation(
         &self,
         account: AccountId,
         limits: &JetStreamLimits,
         config: &StreamConfig,
-        before: i64,
+        before: Option<i64>,
     ) -> Result<(), ApiError> {
-        let more = above_zero(config.max_bytes).unwrap_or(0);
-        let more = more.saturating_sub(above_zero(before).unwrap_or(0));
-        if more == 0 {
+        let wanted = above_zero(config.max_bytes).unwrap_or(0);
+        let more = wanted.saturating_sub(before.and_then(above_zero).unwrap_or(0));
+        let of_account = if before.is_none() { more.max(1) } else { more };
+        if of_account == 0 {
             return Ok(());
         }
         let kind = config.storage;
@@ -172,7 +174,8 @@ impl Engine {
             StorageKind::File => (self.shared.limits.max_storage, limits.max_storage),
             StorageKind::Memory => (self.shared.limits.max_memory, limits.max_memory),
         };
-        if fits(self.shared.reserved.get(kind), more, server) && fits(reserved, more, account) {
+        if fits(self.shared.reserved.get(kind), more, server) && fits(reserved, of_account, account)
+        {
             return Ok(());
         }
         Err(no_room(kind))
