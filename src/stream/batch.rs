@@ -248,13 +248,21 @@ fn commit(
     Ok(Outcome::Committed { seq, batch: id.into(), count: batch.messages.len() as u64 })
 }
 
+/// What a counter has become.
+#[derive(Clone)]
+struct Counted {
+    value: Decimal,
+    /// The header that says what the counters of other streams said last.
+    sources: Option<Vec<u8>>,
+}
+
 /// What a batch has stored so far, in the eyes of the messages that follow.
 #[derive(Default)]
 struct Overlay<'a> {
     ids: Vec<&'a [u8]>,
     /// Messages of each subject.
     subjects: HashMap<&'a [u8], u64, foldhash::fast::FixedState>,
-    counters: HashMap<&'a [u8], Decimal, foldhash::fast::FixedState>,
+    counters: HashMap<&'a [u8], Counted, foldhash::fast::FixedState>,
     messages: u64,
     bytes: u64,
 }
@@ -309,7 +317,9 @@ fn check_one<'a>(
         }
         _ => {}
     }
-    let body = count(stream, shared, increment, &staged.subject, overlay)?;
+    let counted = count(stream, shared, increment, &staged.subject, overlay)?;
+    let body = counted.as_ref().map(|counted| counter::body(&counted.value.to_string()));
+    let sources = counted.and_then(|counted| counted.sources);
     let ttl = match headers.ttl.filter(|ttl| !ttl.is_empty()) {
         Some(text) => Some(Ttl::parse(text).ok_or(ApiError::MESSAGE_TTL_INVALID)?),
         None => None,
@@ -320,9 +330,13 @@ fn check_one<'a>(
     let is_rewritten = headers.to_be_cleaned
         || raised.is_some()
         || is_scheduled
-        || headers.required_level.is_some();
+        || headers.required_level.is_some()
+        || sources.is_some();
     if is_rewritten {
         rewrite(&staged.headers, &headers, raised, is_scheduled, &mut block);
+    }
+    if let Some(sources) = sources {
+        counter::keep_sources(&mut block, &sources);
     }
     let size = body.as_ref().map_or(staged.payload.len(), Vec::len);
     let kind = stream.store.kind();
@@ -373,28 +387,28 @@ fn check_expected(
     Ok(())
 }
 
-/// The body of a counter's message.
+/// What a message makes of its counter.
 fn count<'a>(
     stream: &mut Stream,
     shared: &mut Shared,
     increment: Option<Decimal>,
     subject: &'a [u8],
     overlay: &mut Overlay<'a>,
-) -> Result<Option<Vec<u8>>, ApiError> {
+) -> Result<Option<Counted>, ApiError> {
     if !stream.config.allow_msg_counter {
         return Ok(None);
     }
     let increment = increment.ok_or(ApiError::MESSAGE_INCR_MISSING)?;
-    let total = match overlay.counters.get(subject) {
-        Some(value) => value.add(&increment),
+    let counted = match overlay.counters.remove(subject) {
+        Some(before) => Counted { value: before.value.add(&increment), ..before },
         None => {
-            let total = counter::total(&increment, stream, shared, subject)?;
-            Decimal::parse(total.as_bytes()).ok_or(ApiError::MESSAGE_COUNTER_BROKEN)?
+            let (total, sources) = counter::total(&increment, stream, shared, subject)?;
+            let value = Decimal::parse(total.as_bytes());
+            Counted { value: value.ok_or(ApiError::MESSAGE_COUNTER_BROKEN)?, sources }
         }
     };
-    let body = counter::body(&total.to_string());
-    overlay.counters.insert(subject, total);
-    Ok(Some(body))
+    overlay.counters.insert(subject, counted.clone());
+    Ok(Some(counted))
 }
 
 /// Whether a stream that refuses what exceeds its limits has room for the batch so far.

@@ -88,17 +88,19 @@ pub(super) fn check(
     Ok(Some(increment))
 }
 
-/// The value of a subject's counter after an increment.
+/// The value of a subject's counter after an increment, and the header to go on with that says
+/// what the counters of other streams said last.
 pub(super) fn total(
     increment: &Decimal,
     stream: &mut Stream,
     shared: &mut Shared,
     subject: &[u8],
-) -> Result<String, ApiError> {
-    let Some(state) = stream.store.subject(subject) else { return Ok(increment.to_string()) };
+) -> Result<(String, Option<Vec<u8>>), ApiError> {
+    let first = || Ok((increment.to_string(), None));
+    let Some(state) = stream.store.subject(subject) else { return first() };
     match stream.store.read(state.last, &mut shared.message) {
         Ok(true) => {}
-        Ok(false) => return Ok(increment.to_string()),
+        Ok(false) => return first(),
         Err(_) => return Err(ApiError::MESSAGE_COUNTER_BROKEN),
     }
     let value = value(shared.message.payload()).ok_or(ApiError::MESSAGE_COUNTER_BROKEN)?;
@@ -106,7 +108,17 @@ pub(super) fn total(
     if total.len() + BODY_OVERHEAD > shared.server.max_payload {
         return Err(ApiError::STREAM_MESSAGE_EXCEEDS_MAXIMUM);
     }
-    Ok(total)
+    let sources = HeaderBlock::new(shared.message.headers()).get(SOURCES).map(<[u8]>::to_vec);
+    Ok((total, sources))
+}
+
+/// Adds that header to a block that has none.
+pub(super) fn keep_sources(block: &mut Vec<u8>, sources: &[u8]) {
+    if HeaderBlock::new(block).get(SOURCES).is_none() {
+        block.truncate(block.len().saturating_sub(2));
+        write_header(block, SOURCES, sources);
+        block.extend_from_slice(b"\r\n");
+    }
 }
 
 /// What a message of another counter adds to this one: the new body, with the increment in `block`

@@ -421,6 +421,11 @@ fn ttls_end_messages_and_leave_markers() {
     assert!(found[0].2.contains("TkFUUy8xLjANCk5hdHMtTWFya2VyLVJlYXNvbjogTWF4QWdlDQpOYXRzLVRUTDogNXMNCk5hdHMtUm9sbHVwOiBzdWINCg0K"), "{found:?}");
     world.advance(10_000_000_000);
     assert!(world.seqs("M").is_empty());
+    // A purge of a key-value store is a marker itself.
+    world.put("m.1", &[("KV-Operation", "PURGE")], "");
+    world.put("m.2", &[("KV-Operation", "DEL")], "");
+    world.advance(1_100_000_000);
+    assert_eq!(world.seqs("M").len(), 1);
 }
 
 #[test]

@@ -256,9 +256,10 @@ fn publish_with_headers(
     if stream.config.allow_msg_counter && increment.is_none() {
         return Err(ApiError::MESSAGE_INCR_MISSING);
     }
-    let mut counted = None;
+    let (mut counted, mut sources) = (None, None);
     if let Some(increment) = increment {
-        counted = Some(counter::total(&increment, stream, shared, message.subject)?);
+        let (total, said) = counter::total(&increment, stream, shared, message.subject)?;
+        (counted, sources) = (Some(total), said);
     }
     let body = counted.as_ref().map(|value| counter::body(value));
     let payload = body.as_deref().unwrap_or(message.payload);
@@ -270,9 +271,13 @@ fn publish_with_headers(
     let mut block = std::mem::take(&mut shared.headers);
     block.clear();
     let (ttl, raised) = raise_ttl(ttl, stream);
-    let is_rewritten = headers.to_be_cleaned || raised.is_some() || schedule.is_some();
+    let is_rewritten =
+        headers.to_be_cleaned || raised.is_some() || schedule.is_some() || sources.is_some();
     if is_rewritten {
         rewrite(message.headers, &headers, raised, schedule.is_some(), &mut block);
+    }
+    if let Some(sources) = sources {
+        counter::keep_sources(&mut block, &sources);
     }
     let accepted = Accepted {
         subject: message.subject,

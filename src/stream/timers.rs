@@ -7,6 +7,7 @@ use super::shared::Shared;
 use super::stream::Stream;
 use super::time::{format_duration, SECOND};
 use super::{batch, schedule, snapshot, Context};
+use crate::proto::HeaderBlock;
 
 /// Removes what is due, and forgets what is old.
 pub(super) fn run(stream: &mut Stream, shared: &mut Shared, ctx: &mut Context<'_>) {
@@ -73,7 +74,10 @@ fn expire(stream: &mut Stream, shared: &mut Shared, seq: u64, ctx: &mut Context<
     let subject = is_read.then(|| message.subject());
     stream.remove(seq, subject, false, shared);
     if is_read && stream.derived.marker_ttl != 0 {
-        let is_marker = PublishHeaders::read(message.headers()).marker_reason.is_some();
+        let block = message.headers();
+        // A purge of a key-value store marks its subject itself.
+        let is_marker = PublishHeaders::read(block).marker_reason.is_some()
+            || HeaderBlock::new(block).get(b"KV-Operation") == Some(b"PURGE");
         if !is_marker && stream.store.subject(message.subject()).is_none() {
             mark(stream, shared, message.subject(), ctx);
         }

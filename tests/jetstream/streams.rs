@@ -1,9 +1,11 @@
 //! Streams as `STREAM.INFO`, `STREAM.NAMES` and the account's figures show them.
 
+use std::time::Instant;
+
 use serde_json::{json, Value};
 
 use crate::api::Api;
-use crate::common::{config, Broker};
+use crate::common::{config, Broker, PATIENCE};
 
 #[test]
 fn a_page_behind_the_last_entry_is_told_as_asked_for() {
@@ -65,5 +67,43 @@ fn a_stream_without_a_size_needs_a_byte_that_nobody_has_reserved() {
         api.done("STREAM.DELETE.B", &Value::Null);
         assert_eq!(api.refused("STREAM.CREATE.B", &none).0, code);
         api.done("STREAM.DELETE.A", &Value::Null);
+    }
+}
+
+#[test]
+fn a_counter_goes_on_from_what_its_sources_said_last() {
+    let store = tempfile::tempdir().unwrap();
+    let broker = Broker::start(&["-js", "-sd", store.path().to_str().unwrap()]);
+    let mut api = Api::open(&broker);
+    let origin = json!({"name": "C", "subjects": ["c.>"], "allow_msg_counter": true});
+    api.done("STREAM.CREATE.C", &origin);
+    let source = json!({"name": "C", "subject_transforms": [{"src": "c.>", "dest": "s.>"}]});
+    api.done(
+        "STREAM.CREATE.S",
+        &json!({"name": "S", "subjects": ["s.>"], "sources": [source],
+            "allow_msg_counter": true, "allow_atomic": true}),
+    );
+    for (subject, headers, value) in [
+        ("c.a", "Nats-Incr: 5", "5"),
+        ("s.a", "Nats-Incr: 7", "12"),
+        ("c.a", "Nats-Incr: 3", "15"),
+        (
+            "s.a",
+            "Nats-Incr: 1\r\nNats-Batch-Id: b\r\nNats-Batch-Sequence: 1\r\nNats-Batch-Commit: 1",
+            "16",
+        ),
+        ("c.a", "Nats-Incr: -4", "12"),
+    ] {
+        api.put(subject, headers, b"");
+        let body = format!("{{\"val\":\"{value}\"}}");
+        let limit = Instant::now() + PATIENCE;
+        loop {
+            let got = api.ask("STREAM.MSG.GET.S", &json!({"last_by_subj": "s.a"}));
+            let data = got["message"]["data"].as_str().unwrap_or_default().as_bytes();
+            if data_encoding::BASE64.decode(data).unwrap() == body.as_bytes() {
+                break;
+            }
+            assert!(Instant::now() < limit, "{subject} {headers}: {got}, not {body}");
+        }
     }
 }
