@@ -2,6 +2,8 @@
 //! Method: a service on the official client, told by the client's name what to answer; each case
 //! was asked of nats-server 2.15.1.
 
+use std::time::{Duration, Instant};
+
 use async_nats::{Client, ConnectOptions};
 use data_encoding::BASE64URL_NOPAD;
 use futures::StreamExt;
@@ -274,4 +276,20 @@ fn an_account_of_an_operator_may_ask_as_well() {
         }
     }
     connect(&broker, "", None).expect_fatal(VIOLATION);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_second_question_has_a_time_of_its_own() {
+    let service = Service::new("APP", false);
+    let broker = config(&service.config(""));
+    let client = serve(service, &broker).await;
+    let (mut raw, _) = let_in(&broker, "ann");
+    // The first question's second is over in the middle of the next one's.
+    tokio::time::sleep(Duration::from_millis(600)).await;
+    let asked = Instant::now();
+    raw.send("CONNECT {\"verbose\":false,\"user\":\"silence\",\"pass\":\"x\"}\r\n");
+    raw.expect_fatal(VIOLATION);
+    let waited = asked.elapsed();
+    assert!(waited > Duration::from_millis(900), "{waited:?}");
+    drop(client);
 }

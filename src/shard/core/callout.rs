@@ -54,6 +54,8 @@ struct Question {
     connection: ConnKey,
     user_key: String,
     callout: Arc<Callout>,
+    /// When it is too late for an answer.
+    due: u64,
 }
 
 impl Core {
@@ -96,9 +98,10 @@ impl Core {
         }
         let callout = Arc::clone(callout);
         let account = callout.account;
-        let question = Question { connection: key, user_key, callout };
+        let due = self.now + timeout;
+        let question = Question { connection: key, user_key, callout, due };
         self.callouts.asked.insert(reply.as_str().into(), question);
-        self.timers.set(self.now + timeout, Timer::Callout, key);
+        self.timers.set(due, Timer::Callout, key);
         self.wait_for_login(key);
         self.publish_internal(&Outgoing {
             account,
@@ -167,7 +170,13 @@ impl Core {
 
     /// No answer came in time.
     pub(super) fn handle_callout_timer(&mut self, key: ConnKey) {
+        let now = self.now;
         let Some(connection) = self.deliverer.connections.get(key) else { return };
+        let Some(reply) = &connection.client.question else { return };
+        // The timer may be that of an earlier question, which was answered.
+        if self.callouts.asked.get(reply).is_some_and(|question| question.due > now) {
+            return;
+        }
         let Some(reply) = connection.client.question.take() else { return };
         connection.pause.login = false;
         let Some(question) = self.callouts.asked.remove(&reply) else { return };
