@@ -37,14 +37,38 @@ pub struct JetStreamOptions {
     pub max_buffered_size: u64,
     /// Requests that may wait.
     pub request_queue_limit: u64,
-    /// Subjects of acknowledgements name the domain and the account. Default `false`.
-    pub long_acks: bool,
+    /// What is not the default yet, or no longer.
+    pub feature_flags: FeatureFlags,
     /// What the store is encrypted with, if it is.
     pub key: Option<String>,
     /// What it was encrypted with before.
     pub previous_key: Option<String>,
     /// How a store is encrypted that is made now.
     pub cipher: CipherName,
+}
+
+/// The flags of `feature_flags`, as monitoring tells them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct FeatureFlags {
+    /// Subjects of acknowledgements name the domain and the account. Default `false`.
+    pub js_ack_fc_v2: bool,
+    /// Told, without effect on one server. Default `false`.
+    pub js_api_reply_v2: bool,
+    /// Told, without effect on one server. Default `true`.
+    pub js_raft_delete_range: bool,
+    /// Told; what it asks for is always so. Default `false`.
+    pub js_snapshot_sources: bool,
+}
+
+impl Default for FeatureFlags {
+    fn default() -> Self {
+        Self {
+            js_ack_fc_v2: false,
+            js_api_reply_v2: false,
+            js_raft_delete_range: true,
+            js_snapshot_sources: false,
+        }
+    }
 }
 
 /// A cipher for what lies on the disk.
@@ -102,7 +126,7 @@ impl Default for JetStreamOptions {
             max_buffered_msgs: 100_000,
             max_buffered_size: 128 << 20,
             request_queue_limit: 10_000,
-            long_acks: false,
+            feature_flags: FeatureFlags::default(),
             key: None,
             previous_key: None,
             cipher: CipherName::default(),
@@ -156,9 +180,14 @@ pub(super) fn feature_flags(node: &Node, options: &mut Options, findings: &mut F
             findings.error(node, Problem::FeatureFlag { name: name.clone(), kind });
             continue;
         };
-        // The others concern clusters, or ask for what is always so here.
-        if name == "js_ack_fc_v2" {
-            options.jetstream.long_acks = on;
+        let flags = &mut options.jetstream.feature_flags;
+        // The others concern clusters, or ask for what is always so here: they are told, no more.
+        match name.as_str() {
+            "js_ack_fc_v2" => flags.js_ack_fc_v2 = on,
+            "js_api_reply_v2" => flags.js_api_reply_v2 = on,
+            "js_raft_delete_range" => flags.js_raft_delete_range = on,
+            "js_snapshot_sources" => flags.js_snapshot_sources = on,
+            _ => {}
         }
     }
 }
@@ -373,8 +402,18 @@ mod tests {
 
     #[test]
     fn feature_flags_are_true_or_false() {
-        assert!(options("feature_flags { js_ack_fc_v2: true, foo: false }").jetstream.long_acks);
-        assert!(!options("feature_flags { js_raft_delete_range: true }").jetstream.long_acks);
+        assert!(
+            options("feature_flags { js_ack_fc_v2: true, foo: false }")
+                .jetstream
+                .feature_flags
+                .js_ack_fc_v2
+        );
+        assert!(
+            !options("feature_flags { js_raft_delete_range: true }")
+                .jetstream
+                .feature_flags
+                .js_ack_fc_v2
+        );
         complains(
             "feature_flags: 1",
             "f:1:0: error parsing feature flags: unsupported type int64\n",

@@ -54,7 +54,7 @@ mod websocket;
 pub use cli::parse_command_line;
 pub use effective::run as print_effective;
 pub use invocation::{Exit, Invocation};
-pub use jetstream::{BatchLimits, CipherName, JetStreamOptions, SyncInterval};
+pub use jetstream::{BatchLimits, CipherName, FeatureFlags, JetStreamOptions, SyncInterval};
 pub use operator_mode::OperatorError;
 pub use options::{Options, MAX_SUB_TOKENS_CEILING, PORT_ANY, PORT_DEFAULT};
 pub use peers::PeerPort;

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use crate::config::FeatureFlags;
+
 use super::json::{float, is_false, is_zero};
 
 /// The server's identity and limits as monitoring shows them. Times are
@@ -86,6 +88,8 @@ pub struct ServerFacts {
     pub config_load_time: u64,
     /// `sha256:<hex>`, or empty.
     pub config_digest: String,
+    /// What is not the default yet, or no longer, in the order of names.
+    pub feature_flags: FeatureFlags,
     /// Tags.
     pub tags: Vec<String>,
     /// Metadata.

@@ -10,6 +10,7 @@ use super::json::{float, is_false, is_zero};
 use super::process::Usage;
 use super::snapshot::ShardTotals;
 use super::times::{rfc3339, uptime};
+use crate::config::FeatureFlags;
 
 /// The page; the order of the fields is that of the keys.
 #[derive(Debug, Serialize)]
@@ -80,6 +81,7 @@ pub(super) struct Varz<'a> {
     http_req_stats: &'a BTreeMap<&'static str, u64>,
     config_load_time: String,
     config_digest: &'a str,
+    feature_flags: &'a FeatureFlags,
     #[serde(skip_serializing_if = "<[String]>::is_empty")]
     tags: &'a [String],
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
@@ -256,6 +258,7 @@ pub(super) fn varz<'a>(
         http_req_stats: requests,
         config_load_time: rfc3339(facts.config_load_time),
         config_digest: &facts.config_digest,
+        feature_flags: &facts.feature_flags,
         tags: &facts.tags,
         metadata: &facts.metadata,
         system_account: &facts.system_account,

@@ -110,6 +110,7 @@ fn facts(
         start_monotonic: host::monotonic_ns(),
         config_load_time: now,
         config_digest: options.config_digest.clone().unwrap_or_default(),
+        feature_flags: options.jetstream.feature_flags,
         tags: options.server_tags.clone(),
         metadata: options.server_metadata.clone(),
         system_account: options.access.system_account_name().unwrap_or_default().to_owned(),

@@ -111,7 +111,7 @@ pub(super) fn jetstream_start(
             version: COMPATIBLE_VERSION.trim_start_matches('v').to_owned(),
             domain: jetstream.domain.clone().unwrap_or_default(),
             max_payload: options.max_payload,
-            has_long_acks: jetstream.long_acks,
+            has_long_acks: jetstream.feature_flags.js_ack_fc_v2,
         },
         limits: ServerLimits {
             max_memory: limit(jetstream.max_memory, -1),

@@ -34,7 +34,7 @@ fn has_shape(monitored: &Monitored, target: &str, depth: usize, expected: &str) 
     let mut page = monitored.get(target).body;
     if !monitored.is_midge() {
         // What Midge leaves out.
-        let left_out = ["  \"git_commit\"", "  \"feature_flags\""];
+        let left_out = ["  \"git_commit\""];
         let lines = page.lines();
         let kept = lines.filter(|line| !left_out.iter().any(|more| line.starts_with(more)));
         page = kept.collect::<Vec<_>>().join("\n");
@@ -51,7 +51,7 @@ const VARZ: &str = "server_id:s server_name:s version:s proto:n go:s host:s port
     remotes:n leafnodes:n in_msgs:n in_bytes:n in_client_msgs:n in_client_bytes:n out_msgs:n \
     out_bytes:n out_client_msgs:n out_client_bytes:n slow_consumers:n stale_connections:n \
     stalled_clients:n subscriptions:n http_req_stats:o config_load_time:s config_digest:s \
-    system_account:s slow_consumer_stats:o stale_connection_stats:o disk_io_wait_stats:o";
+    feature_flags:o system_account:s slow_consumer_stats:o stale_connection_stats:o disk_io_wait_stats:o";
 
 const SUBLIST: &str = "num_subscriptions:n num_cache:n num_inserts:n num_removes:n \
     num_matches:n cache_hit_rate:n max_fanout:n avg_fanout:n";
