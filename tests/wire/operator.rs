@@ -10,6 +10,8 @@ use crate::common::{Broker, Raw};
 /// An operator with a key.
 pub(crate) struct Operator {
     pub(crate) key: KeyPair,
+    /// When its token is made, however often: a reload takes no other operator.
+    made_at: i64,
 }
 
 /// An account of an operator.
@@ -27,12 +29,12 @@ pub(crate) fn unix_now() -> i64 {
 
 impl Operator {
     pub(crate) fn new() -> Self {
-        Self { key: KeyPair::new_operator() }
+        Self { key: KeyPair::new_operator(), made_at: unix_now() }
     }
 
     /// The operator's own token; `nats` adds to it.
     pub(crate) fn token(&self, nats: &Value) -> String {
-        let mut claims = json!({ "sub": self.key.public_key(), "name": "op", "iat": unix_now(),
+        let mut claims = json!({ "sub": self.key.public_key(), "name": "op", "iat": self.made_at,
             "nats": { "type": "operator", "version": 2 } });
         merge(&mut claims["nats"], nats);
         sign(&claims, &self.key).expect("a token")
